@@ -1,0 +1,41 @@
+# make demo · make test · make lint — each makes .venv and installs first where that is not done yet.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+TINY := recipes/tiny/full.yaml recipes/tiny/lora.yaml recipes/tiny/lora-int8.yaml
+
+.PHONY: install demo test test-slow test-gpu lint format clean
+
+install: $(VENV)/.installed
+
+# torch is named first and by its version: a range would fetch gigabytes of CUDA packages on a machine without a GPU.
+$(VENV)/.installed: pyproject.toml setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,tensorboard]"
+	touch $@
+
+demo: install
+	$(BIN)/peftsum compare $(TINY) --runs-dir runs/demo --adapters-dir runs/demo/adapters --out runs/demo/report
+
+test: install
+	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,72 @@
+"""peftsum: the cheapest fine-tune of Flan-T5 for dialogue summaries that is good enough.
+
+    from peftsum import load_recipe, train, evaluate, score, compare, Summarizer
+
+The functions mirror the commands. They are imported when first used, so that ``peftsum --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from peftsum.version import __version__
+
+if TYPE_CHECKING:
+    from peftsum.compare import compare
+    from peftsum.evaluate import evaluate, score
+    from peftsum.exceptions import PeftsumError
+    from peftsum.generate import Summarizer
+    from peftsum.merge import merge
+    from peftsum.recipe_file import load_recipe
+    from peftsum.report import write_report
+    from peftsum.train import train
+
+__all__ = [
+    "PeftsumError",
+    "Summarizer",
+    "__version__",
+    "compare",
+    "evaluate",
+    "load_recipe",
+    "merge",
+    "score",
+    "train",
+    "write_report",
+]
+
+_HOMES = {
+    "PeftsumError": "peftsum.exceptions",
+    "Summarizer": "peftsum.generate",
+    "compare": "peftsum.compare",
+    "evaluate": "peftsum.evaluate",
+    "load_recipe": "peftsum.recipe_file",
+    "merge": "peftsum.merge",
+    "score": "peftsum.evaluate",
+    "train": "peftsum.train",
+    "write_report": "peftsum.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'peftsum' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+class _Package(ModuleType):
+    """Keeps ``peftsum.train`` the function.
+
+    Importing the submodule of that name would put the module in its place: the import system assigns every submodule
+    it loads to its parent.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOMES and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

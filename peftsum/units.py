@@ -1,0 +1,52 @@
+"""Conversions between units, and numbers as people read them. No other module converts."""
+
+from __future__ import annotations
+
+JOULES_PER_WATT_HOUR = 3600.0
+KIB = 1024
+MIB = 1024**2
+GIB = 1024**3
+MEGABYTE = 10**6  # file sizes are quoted in decimal megabytes, as file managers and hubs do
+
+
+def watt_hours(energy_j: float) -> float:
+    """Return joules as watt-hours."""
+    return energy_j / JOULES_PER_WATT_HOUR
+
+
+def milliwatt_hours_to_joules(energy_mwh: float) -> float:
+    """Return milliwatt-hours as joules."""
+    return energy_mwh / 1000.0 * JOULES_PER_WATT_HOUR
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Return a size in decimal units, for example ``1.34 MB``."""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def format_seconds(wall_s: float) -> str:
+    """Return a duration, for example ``2 min 05 s``."""
+    if wall_s < 60:
+        return f"{wall_s:.1f} s"
+    minutes, seconds = divmod(round(wall_s), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def format_joules(energy_j: float) -> str:
+    """Return an energy in J below 3.6 kJ and in Wh above, for example ``412 J`` or ``1.9 Wh``."""
+    if abs(energy_j) < JOULES_PER_WATT_HOUR:
+        return f"{energy_j:.0f} J"
+    return f"{watt_hours(energy_j):.3g} Wh"
+
+
+def format_count(count: int) -> str:
+    """Return a count with thin groups of thousands, for example ``1 310 720``."""
+    return f"{count:,}".replace(",", " ")
