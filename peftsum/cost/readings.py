@@ -1,0 +1,52 @@
+"""What a cost is: a value with its unit, its scope and its source, or a reason why there is none."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from peftsum.section import Record
+
+Unit = Literal["s", "B", "J"]
+
+
+class Reading(Record):
+    """One cost. Unmeasured is ``value=None`` with a reason, never 0."""
+
+    value: float | None = Field(ge=0, allow_inf_nan=False)
+    """In the unit below; never negative."""
+    unit: Unit
+    """Seconds, bytes or joules."""
+    scope: str
+    """What it covers: "this process", "GPU 0", "CPU package 0"."""
+    source: str
+    """Counter or model it comes from: "perf_counter", "NVML counter", "estimate: 8 W a busy core"."""
+    estimated: bool = False
+    """True when a model gave it, not a counter."""
+    low: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Lower end of an estimate's range, same unit."""
+    high: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Upper end of an estimate's range, same unit."""
+    reason: str | None = None
+    """Why the value is None; or, beside a value, why it is an estimate or less sure than usual."""
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> Self:
+        if self.value is None and not self.reason:
+            raise ValueError("a reading without a value needs a reason")
+        return self
+
+
+def unmeasured(unit: Unit, scope: str, reason: str) -> Reading:
+    """Return the reading of a cost that nothing could read: no value, and the reason why."""
+    return Reading(value=None, unit=unit, scope=scope, source="none", reason=reason)
+
+
+class Readings(Record):
+    """The costs of one phase (load, train, evaluate)."""
+
+    wall_s: Reading
+    peak_memory_bytes: Reading
+    """On CUDA the peak allocated by torch; on a CPU the peak resident set of the process in the phase."""
+    energy_j: Reading
