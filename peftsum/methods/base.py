@@ -1,0 +1,47 @@
+"""What every tuning method is: a recipe section that attaches itself to a base model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from peftsum.section import Section
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class MethodSection(Section):
+    """How the base is tuned. Subclasses stand one a file and are listed in ``METHODS``."""
+
+    kind: str
+    frozen_base: ClassVar[bool] = True
+    """True where the base's weights do not change, so that they may be 8-bit or bf16 and the adapter lies apart."""
+    mergeable: ClassVar[bool] = True
+    """True where the adapter can be folded into the base's weights."""
+
+    def attach(self, model: PreTrainedModel, adapter: str = "default") -> PreTrainedModel:
+        """Return the model with this method's trainable parameters; everything else is frozen.
+
+        Args:
+            model: the base, weights loaded.
+            adapter: the name the adapter gets inside the model.
+        """
+        raise NotImplementedError  # abstract: every method in METHODS overrides it
+
+    def label(self) -> str:
+        """Return the method with its size, as a report shows it."""
+        return self.kind
+
+
+class PeftMethodSection(MethodSection):
+    """A method that the peft library attaches."""
+
+    def peft_config(self) -> object:
+        """Return the peft configuration object."""
+        raise NotImplementedError  # abstract: every peft method overrides it
+
+    def attach(self, model: PreTrainedModel, adapter: str = "default") -> PreTrainedModel:
+        """Return a ``PeftModel`` around the frozen base; adapter weights are fp32 whatever the base's precision."""
+        from peft import get_peft_model
+
+        return get_peft_model(model, self.peft_config(), adapter_name=adapter, autocast_adapter_dtype=True)

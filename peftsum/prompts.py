@@ -1,0 +1,55 @@
+"""Prompt templates: what stands around a dialogue before it goes into the encoder."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from peftsum.registry import Registry
+from peftsum.section import Section
+
+PLACEHOLDER = "{dialogue}"
+
+PROMPTS: Registry[str] = Registry(
+    "prompt",
+    {
+        # The wordings of the Flan collection's dialogue summaries, as the field's notebooks use them.
+        "raw": PLACEHOLDER,
+        "instruct": f"Summarize this conversation:\n\n{PLACEHOLDER}",
+        "structured": f"Summarize this conversation:\n\n{PLACEHOLDER}\n\nSummary:",
+    },
+)
+
+
+class Prompt(Section):
+    """What stands around the dialogue. The same in training and inference; it travels with the adapter."""
+
+    kind: Literal["raw", "instruct", "structured", "template"] = "structured"
+    """A named wording, or `template` for one's own."""
+    template: str | None = Field(None, examples=["Write the topic:\n\n{dialogue}\n\nTopic:"])
+    """One's own wording, with `{dialogue}` once; only with `kind: template`."""
+
+    @model_validator(mode="after")
+    def _template_fits_kind(self) -> Self:
+        if (self.kind == "template") != (self.template is not None):
+            raise ValueError("`template` goes with `kind: template`, and only with it")
+        if self.template is not None and self.template.count(PLACEHOLDER) != 1:
+            raise ValueError(f"`template` needs {PLACEHOLDER} exactly once")
+        return self
+
+    @property
+    def text(self) -> str:
+        """The template, with ``{dialogue}`` in it."""
+        return self.template if self.template is not None else PROMPTS[self.kind]
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The words before and after the dialogue."""
+        before, after = self.text.split(PLACEHOLDER)
+        return before, after
+
+    def render(self, dialogue: str) -> str:
+        """Return the full prompt of a dialogue."""
+        before, after = self.parts
+        return f"{before}{dialogue}{after}"

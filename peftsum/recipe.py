@@ -1,0 +1,172 @@
+"""The recipe: every choice of a training in one frozen object, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from peftsum.cost.section import Cost
+from peftsum.methods import Full, Lora, Method
+from peftsum.prompts import Prompt
+from peftsum.section import Section
+
+FULL_LEARNING_RATE = 1e-4  # usual for Flan-T5 with AdamW; Adafactor recipes set their own
+LR_RATIO = 10.0  # LoRA learns best near 10x the full-tuning rate (Schulman et al. 2025)
+
+
+class Model(Section):
+    """The base and how it is held in memory."""
+
+    base: str = "builtin:tiny"
+    """A Hub id such as `google/flan-t5-base`, a local folder, or `builtin:tiny`."""
+    revision: str | None = None
+    """The Hub revision (branch, tag or commit); none means the newest."""
+    quantize: Literal["none", "int8", "nf4"] = "none"
+    """8-bit or 4-bit weights through bitsandbytes, for a frozen base. Saves memory from Flan-T5-large up; costs speed."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic: bf16 where the machine has it, else fp32. Never fp16, in which T5 overflows."""
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """Attention kernel. `auto` is eager on a CPU, where it is the faster one, and sdpa on a GPU."""
+
+
+class Data(Section):
+    """Where dialogues and summaries come from."""
+
+    source: str = "builtin:dialogues"
+    """A Hub id, a .jsonl/.json/.csv/.parquet file, a folder with one such file a split, or `builtin:dialogues`."""
+    fields: dict[Literal["id", "dialogue", "summary"], str] = Field(default_factory=dict)
+    """Columns under other names, for example `{dialogue: transcript, summary: note}`."""
+    on_bad_row: Literal["error", "skip"] = "error"
+    """A row without dialogue or summary: stop and name it, or skip it, counted and reported."""
+    max_source_tokens: int = Field(512, ge=16)
+    """Prompt and dialogue are cut to this many tokens (the dialogue's end is cut, the prompt stays); cuts are counted."""
+    max_target_tokens: int = Field(128, ge=4)
+    """Summaries are cut to this many tokens in training; cuts are counted."""
+    limit_train: int | None = Field(None, gt=0)
+    """Train on this many dialogues only, drawn with the seed."""
+    limit_validation: int | None = Field(None, gt=0)
+    """Validate on this many dialogues only, drawn with the seed."""
+
+
+class Train(Section):
+    """The optimisation."""
+
+    epochs: float = Field(1.0, gt=0)
+    """Passes over the training dialogues; parts of one are fine."""
+    max_steps: int | None = Field(None, gt=0)
+    """Stop after this many optimizer steps, whatever the epochs say."""
+    learning_rate: float | None = Field(None, gt=0, validate_default=True)
+    """Peak rate. None takes 1e-4 for full tuning and ten times that for adapters."""
+    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    """AdamW, or Adafactor, which keeps no second copy of the weights and is what T5 was trained with."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """The rate after the warm-up: down to 0 in a line or a cosine, or unchanged."""
+    warmup_ratio: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps over which the rate rises from 0."""
+    batch_tokens: int = Field(2048, ge=32)
+    """Token budget of a batch: source and target positions, padding included."""
+    accumulate: int = Field(1, gt=0)
+    """Batches whose gradients are summed before an optimizer step."""
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    """Gradients are scaled down to this norm; None turns clipping off."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: about 0.6 times the memory, 0.76 times the speed."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Dropout of the base. None: 0 under a frozen base, where it buys little and costs a third of a step on a CPU; the base's own under full tuning."""
+    eval_every: int | None = Field(None, gt=0)
+    """Optimizer steps between validations; None: four times in the run."""
+    eval_examples: int = Field(64, ge=0)
+    """Validation dialogues for loss and ROUGE during training, drawn with the seed; 0 turns validation off."""
+    best_by: Literal["loss", "rougeL"] = "loss"
+    """What the kept weights are best in, on those dialogues."""
+    patience: int | None = Field(None, gt=0)
+    """Stop after this many validations without a better one."""
+    checkpoint_every: int | None = Field(None, gt=0)
+    """Optimizer steps between checkpoints; None: at every validation."""
+    keep_checkpoints: int = Field(2, gt=0)
+    """Newest checkpoints kept."""
+    trackers: list[str] = Field(default_factory=list)
+    """Experiment trackers by accelerate's names (tensorboard, wandb, …); metrics.jsonl is always written."""
+    seed: int = 13
+    """Seed of data order, initialisation and dropout."""
+
+
+class Generation(Section):
+    """How a summary is decoded."""
+
+    max_new_tokens: int = Field(64, gt=0)
+    """Longest summary in tokens. transformers' own default would stop at 20."""
+    min_new_tokens: int = Field(0, ge=0)
+    """Shortest summary in tokens."""
+    num_beams: int = Field(1, gt=0)
+    """Beams; 1 is greedy."""
+    do_sample: bool = False
+    """Sample instead of taking the likeliest token."""
+    temperature: float = Field(1.0, gt=0)
+    """Sampling temperature; only with `do_sample`."""
+    top_k: int = Field(50, ge=0)
+    """Sample from the k likeliest tokens; only with `do_sample`."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Sample from the smallest set with this probability; only with `do_sample`."""
+    no_repeat_ngram_size: int = Field(0, ge=0)
+    """No n-gram of this size twice in a summary; 0 is off."""
+    repetition_penalty: float = Field(1.0, gt=0)
+    """Penalty on tokens already written; 1 is off."""
+    length_penalty: float = 1.0
+    """Exponent on the length in beam scores."""
+    seed: int = 13
+    """Seed of sampling."""
+
+
+class Recipe(Section):
+    """One training, wholly described."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run folder and of the adapter folder."""
+    model: Model = Model()
+    data: Data = Data()
+    prompt: Prompt = Prompt()
+    method: Method
+    train: Train = Train()
+    generation: Generation = Generation()
+    cost: Cost = Cost()
+
+    @field_validator("name")
+    @classmethod
+    def _no_parent(cls, name: str) -> str:
+        if ".." in name:
+            raise ValueError("a name is a folder name, without '..'")
+        return name
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.model.quantize != "none" and isinstance(self.method, Full):
+            raise ValueError(
+                f"model.quantize: {self.model.quantize} cannot go with method.kind: full, since quantized weights "
+                "cannot be trained; take quantize: none, or method.kind: lora"
+            )
+        if self.model.quantize != "none" and self.model.precision == "fp32" and self.model.quantize == "nf4":
+            raise ValueError("model.quantize: nf4 computes in bf16; take precision: auto or bf16")
+        if isinstance(self.method, Lora) and self.method.dora and self.model.quantize == "nf4":
+            raise ValueError("method.dora with model.quantize: nf4 dequantizes in every step; take lora, or int8")
+        return self
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak rate, with the method's default filled in."""
+        if self.train.learning_rate is not None:
+            return self.train.learning_rate
+        return FULL_LEARNING_RATE * (LR_RATIO if self.method.frozen_base else 1.0)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that changes the trained weights; name, generation and cost do not."""
+        shaping = self.model_dump(mode="json", include={"model", "data", "prompt", "method", "train"})
+        for harmless in ("trackers", "checkpoint_every", "keep_checkpoints"):
+            shaping["train"].pop(harmless)
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Starter recipes, shipped as package data; `peftsum init DIR` writes them out."""
