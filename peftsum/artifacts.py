@@ -1,0 +1,260 @@
+"""Run folders, adapters and records on disk. Every write is to a temporary name, synced, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from peftsum.cost.machine import Machine
+from peftsum.cost.readings import Readings
+from peftsum.exceptions import DataError, StorageError
+from peftsum.recipe import Recipe
+from peftsum.section import Record
+
+RUN_FILE = "run.json"
+METRICS_FILE = "metrics.jsonl"
+PREDICTIONS_FILE = "predictions.jsonl"
+ADAPTER_RECORD = "peftsum.json"
+MODEL_CONFIG = "config.json"
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+R = TypeVar("R", bound=Record)
+
+
+class Prediction(Record):
+    """A row of predictions.jsonl."""
+
+    id: str
+    prediction: str
+    adapter: str | None = None
+
+
+class AdapterRecord(Record):
+    """``peftsum.json`` beside the weights: what a reader, or `peftsum summarize`, needs to use them rightly."""
+
+    peftsum_version: str
+    recipe: Recipe
+    """Resolved: overrides applied, defaults written out."""
+    base_revision: str
+    """Content hash of the base the weights were trained on, or its Hub commit."""
+    data_fingerprint: str
+    """Hash of the training examples."""
+    trainable_params: int
+    total_params: int
+    validation: dict[str, float] = {}
+    """Last figures of the kept weights on the validation sample."""
+    created: str
+
+
+class RunRecord(Record):
+    """``run.json``: one training, from start to finish."""
+
+    peftsum_version: str
+    recipe: Recipe
+    fingerprint: str
+    """Of the recipe's parts that shape the weights."""
+    data_fingerprint: str
+    base_revision: str
+    status: Literal["running", "interrupted", "failed", "done"]
+    failure: str | None = None
+    steps: int = 0
+    best_step: int | None = None
+    validation: dict[str, float] = {}
+    trainable_params: int
+    total_params: int
+    source_tokens: int = 0
+    target_tokens: int = 0
+    truncated_sources: int = 0
+    truncated_targets: int = 0
+    train: Readings | None = None
+    machine: Machine
+    adapter_dir: str | None = None
+    """Where the adapter was saved, as the user named it; None for full tuning, whose model is in the run."""
+    created: str
+    finished: str | None = None
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn operating-system errors of a write into a :class:`StorageError` with a remedy."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise StorageError(
+                f"the disk is full: cannot write {path}",
+                hint="free some space and run it again; nothing older was touched",
+            ) from error
+        reason = error.strerror or str(error)
+        raise StorageError(f"cannot write {path}: {reason}", hint="check the folder and its permissions") from error
+    except Exception as error:  # safetensors (Rust) reports a full disk as its own type
+        if "No space left" in str(error) or "File too large" in str(error):
+            raise StorageError(
+                f"the disk is full: cannot write {path}",
+                hint="free some space and run it again; nothing older was touched",
+            ) from error
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Raises:
+        StorageError: disk full, no permission; the old content is untouched.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically; see :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record as JSON, atomically."""
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make a folder atomically: ``fill`` writes into a temporary sibling, which then takes the name.
+
+    Raises:
+        StorageError: disk full, no permission; an older folder of that name is untouched.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            fill(temporary)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as handle:
+                        os.fsync(handle.fileno())
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a folder to the first free ``NAME.old-1``, ``NAME.old-2``, … and return that name; None if there is none."""
+    if not path.exists():
+        return None
+    with storage_errors(path):
+        number = 1
+        while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+            number += 1
+        path.rename(aside)
+    return aside
+
+
+def append_metrics(run_dir: Path, row: Mapping[str, Any]) -> None:
+    """Append one row to metrics.jsonl."""
+    path = run_dir / METRICS_FILE
+    with storage_errors(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def trim_metrics(run_dir: Path, last_step: int) -> None:
+    """Drop the rows of metrics.jsonl after a step, which a resumed run writes again."""
+    path = run_dir / METRICS_FILE
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the line a crash cut short
+        if row.get("step", 0) <= last_step:
+            kept.append(line)
+    write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write predictions.jsonl, a row an example."""
+    write_text(path, "".join(p.model_dump_json() + "\n" for p in predictions))
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read predictions made by anything: rows with ``id`` and ``prediction``.
+
+    Raises:
+        DataError: the file is missing or not UTF-8, or a row is not of that form; it is named by line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"no predictions at {path}", hint="`peftsum evaluate` writes them") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8", hint="convert it with iconv") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}", hint="name a predictions.jsonl file") from error
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(Prediction.model_validate_json(line))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise DataError(
+                f"{path}:{number}: {where + ': ' if where else ''}{problem['msg']}",
+                hint='a row is {"id": "…", "prediction": "…"}',
+            ) from error
+    if not rows:
+        raise DataError(f"{path} has no rows", hint='a row is {"id": "…", "prediction": "…"}')
+    return rows
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """Read a record written by peftsum.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"no {path.name} in {path.parent}", hint="name a folder that peftsum wrote") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        problem = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else "not UTF-8"
+        raise DataError(f"{path} is damaged: {problem}", hint="delete the folder and train again") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}", hint="check the file's permissions") from error
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether a folder is a run."""
+    return (path / RUN_FILE).is_file()
+
+
+def folder_bytes(path: Path, pattern: str = "*.safetensors") -> int:
+    """Return the size of the weights in a folder, bytes."""
+    return sum(file.stat().st_size for file in path.glob(pattern))

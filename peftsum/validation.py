@@ -1,0 +1,54 @@
+"""Loss and ROUGE on a sample of the validation split, during training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from peftsum.batching import Encoded, collate, token_budget_batches
+from peftsum.data import Example
+from peftsum.decoding import decode
+from peftsum.metrics import example_statistics
+from peftsum.optimization import summed_loss
+from peftsum.recipe import Generation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def validate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    encoded: Sequence[Encoded],
+    generation: Generation,
+    batch_tokens: int,
+) -> dict[str, float]:
+    """Return ``val_loss`` in nats a target token, and the mean ``val_rouge1``, ``val_rouge2``, ``val_rougeL``."""
+    predictions = decode(model, tokenizer, [e.source for e in encoded], generation)
+    statistics = example_statistics(predictions, [e.references for e in examples], "mean")
+    rouge = {f"val_{name}": float(statistics[f"{name}_f"].mean()) for name in ("rouge1", "rouge2", "rougeL")}
+    return {"val_loss": mean_loss(model, tokenizer.pad_token_id, encoded, batch_tokens), **rouge}
+
+
+def mean_loss(model: PreTrainedModel, pad_token_id: int, encoded: Sequence[Encoded], batch_tokens: int) -> float:
+    """Return the cross-entropy a real target token, in nats, dropout off."""
+    import torch
+
+    device = next(model.parameters()).device
+    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].source))
+    lengths = [(len(encoded[i].source), len(encoded[i].target)) for i in order]
+    total, tokens = 0.0, 0
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for batch in token_budget_batches(lengths, batch_tokens):
+                tensors = collate([encoded[order[i]] for i in batch], pad_token_id)
+                labels = tensors.pop("labels").to(device)
+                logits = model(**{n: t.to(device) for n, t in tensors.items()}, use_cache=False).logits
+                total += summed_loss(logits, labels).item()
+                tokens += sum(len(encoded[order[i]].target) for i in batch)
+    finally:
+        model.train(was_training)
+    return total / max(1, tokens)
