@@ -1,0 +1,191 @@
+"""From a target or a predictions file to scores; both meet at predictions.jsonl."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from peftsum.artifacts import (
+    PREDICTIONS_FILE,
+    Prediction,
+    is_run,
+    read_predictions,
+    write_predictions,
+    write_record,
+)
+from peftsum.cost.meters import measure
+from peftsum.cost.readings import Readings
+from peftsum.cost.section import Cost
+from peftsum.data import Example, Split, load_split
+from peftsum.exceptions import DataError
+from peftsum.generate import Summarizer
+from peftsum.metrics import aggregate, example_statistics
+from peftsum.metrics.references import resolve_mode
+from peftsum.metrics.scores import ScoreReport
+from peftsum.model import base_revision, count_parameters, default_device
+from peftsum.prompts import Prompt
+from peftsum.recipe import Data, Generation
+from peftsum.section import Record
+from peftsum.targets import Target, resolve_target
+
+logger = logging.getLogger(__name__)
+
+EVALUATION_FILE = "evaluation.json"
+
+ReferenceMode = Literal["first", "mean", "max"]
+
+
+class Scored(Record):
+    """Scores of a predictions file, with the per-dialogue ROUGE-L that paired comparisons use."""
+
+    data: str
+    split: str
+    data_fingerprint: str
+    scores: ScoreReport
+    rouge_l_per_example: list[float]
+
+
+class Evaluation(Scored):
+    """Scores of a target, with what it took to generate the summaries."""
+
+    target: str
+    adapter: str | None
+    base: str
+    weights: str
+    """Identity of the weights: when the adapter or model was made, or the base's revision."""
+    total_params: int
+    prompt: Prompt
+    generation: Generation
+    evaluate: Readings
+
+
+def evaluate(
+    target: str | Path,
+    data: str | Data,
+    split: str = "test",
+    *,
+    limit: int | None = None,
+    references: ReferenceMode | None = None,
+    out: str | Path | None = None,
+    base: str | None = None,
+    prompt: Prompt | None = None,
+    generation: Generation | None = None,
+) -> Evaluation:
+    """Generate summaries of a split and score them.
+
+    Args:
+        target: adapter, model folder, Hub id, ``builtin:tiny`` or run.
+        data: a data source, or a recipe's section for columns and bad rows.
+        split: which split of it.
+        limit: the first dialogues only.
+        references: how several references count; None is ``mean`` where there are several.
+        out: folder for predictions.jsonl and evaluation.json; None takes the run where the target is one.
+        base: instead of the base that the adapter names.
+        prompt: instead of the target's own.
+        generation: instead of the target's own.
+
+    Raises:
+        AdapterError, ModelError, DataError, HubError, StorageError.
+    """
+    section = data if isinstance(data, Data) else Data(source=data)
+    examples = load_split(section, split)
+    if limit is not None:
+        examples = Split(examples.source, examples.name, examples.examples[:limit], examples.skipped)
+    resolved = resolve_target(target, base)
+    if resolved.adapter is not None:
+        summarizer = Summarizer(resolved.model.base, [resolved.adapter])
+    else:
+        summarizer = Summarizer(resolved.model.base)
+    prompt, generation = prompt or resolved.prompt, generation or resolved.generation
+    cost = resolved.record.recipe.cost if resolved.record else Cost()
+    device = default_device()
+    with measure(cost, device) as measurement:
+        texts = summarizer.summarize(
+            [e.dialogue for e in examples.examples],
+            prompt=prompt,
+            generation=generation,
+            title=f"summaries by {resolved.name}",
+        )
+    name = resolved.name if resolved.adapter is not None else None
+    predictions = [
+        Prediction(id=e.id, prediction=text, adapter=name) for e, text in zip(examples.examples, texts, strict=True)
+    ]
+    scored = _scored(examples, examples.examples, texts, references)
+    evaluation = Evaluation(
+        **scored.model_dump(),
+        target=str(target),
+        adapter=name,
+        base=resolved.model.base,
+        weights=weights_identity(resolved),
+        total_params=count_parameters(summarizer.model)[1],
+        prompt=prompt,
+        generation=generation,
+        evaluate=measurement.readings,
+    )
+    folder = Path(out) if out is not None else Path(target) if is_run(Path(target)) else None
+    if folder is not None:
+        write_predictions(folder / PREDICTIONS_FILE, predictions)
+        write_record(folder / EVALUATION_FILE, evaluation)
+    return evaluation
+
+
+def score(
+    predictions: str | Path,
+    data: str | Data,
+    split: str = "test",
+    *,
+    references: ReferenceMode | None = None,
+) -> Scored:
+    """Score a predictions file made by anything; needs no model.
+
+    Args:
+        predictions: rows with ``id`` and ``prediction``. They may cover a part of the split, which is warned of.
+        data: a data source, or a recipe's section.
+        split: which split of it.
+        references: how several references count; None is ``mean`` where there are several.
+
+    Raises:
+        DataError: a file is missing or unreadable, an id is unknown or stands twice.
+    """
+    rows = read_predictions(Path(predictions))
+    section = data if isinstance(data, Data) else Data(source=data)
+    examples = load_split(section, split)
+    by_id: dict[str, str] = {}
+    for row in rows:
+        if row.id in by_id:
+            raise DataError(
+                f"{predictions}: id {row.id!r} stands twice", hint="keep one row a dialogue (and one adapter a file)"
+            )
+        by_id[row.id] = row.prediction
+    known = {e.id for e in examples.examples}
+    unknown = [i for i in by_id if i not in known]
+    if unknown:
+        raise DataError(
+            f"{predictions}: {len(unknown)} of {len(by_id)} ids are not in {section.source} ({split}), for example {unknown[0]!r}",
+            hint="check --data and --split",
+        )
+    chosen = [e for e in examples.examples if e.id in by_id]
+    if len(chosen) < len(examples.examples):
+        logger.warning(
+            "%d of %d dialogues have a prediction; the others are left out", len(chosen), len(examples.examples)
+        )
+    return _scored(examples, chosen, [by_id[e.id] for e in chosen], references)
+
+
+def _scored(split: Split, examples: list[Example], texts: list[str], references: ReferenceMode | None) -> Scored:
+    rows = [e.references for e in examples]
+    mode = resolve_mode(rows, references)
+    statistics = example_statistics(texts, rows, mode)
+    return Scored(
+        data=split.source,
+        split=split.name,
+        data_fingerprint=split.fingerprint,
+        scores=aggregate(statistics, references=mode),
+        rouge_l_per_example=[float(value) for value in statistics["rougeL_f"]],
+    )
+
+
+def weights_identity(target: Target) -> str:
+    """Return what changes whenever the weights do."""
+    return target.record.created if target.record is not None else base_revision(target.model)

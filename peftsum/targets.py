@@ -1,0 +1,131 @@
+"""What a user can name to get summaries from: an adapter, a model folder, a Hub id, ``builtin:tiny`` or a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from peftsum.adapters import ADAPTER_CONFIG, adapter_base, is_adapter, read_adapter_record
+from peftsum.artifacts import ADAPTER_RECORD, RUN_FILE, AdapterRecord, RunRecord, is_run, read_record
+from peftsum.exceptions import AdapterError, UsageError
+from peftsum.model import base_revision, local_folder
+from peftsum.prompts import Prompt
+from peftsum.recipe import Data, Generation, Model
+
+UNKNOWN_BASE_HINT = "pass --base with the base it was trained on"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A base, perhaps an adapter on it, and the settings that belong to them."""
+
+    name: str
+    """The last part of the path, for columns and files."""
+    model: Model
+    adapter: Path | None
+    prompt: Prompt
+    generation: Generation
+    max_source_tokens: int
+    record: AdapterRecord | None
+
+
+def resolve_target(text: str | Path, base: str | None = None) -> Target:
+    """Find out what was named.
+
+    Args:
+        text: adapter folder, model folder, run folder, Hub id or ``builtin:tiny``.
+        base: the base to take instead of the one an adapter names.
+
+    Raises:
+        AdapterError, ModelError, DataError, UsageError: nothing usable is there.
+    """
+    path = Path(text)
+    if is_run(path):
+        return _of_run(path, base)
+    if is_adapter(path):
+        return _of_adapter(path, base)
+    if base is not None:
+        raise UsageError(
+            f"{text} is no adapter, so --base {base} does not apply", hint="leave --base out, or name an adapter folder"
+        )
+    folder = local_folder(str(text))  # raises where a path names nothing
+    record = read_adapter_record(folder) if folder is not None else None
+    quantized = record.recipe.model.quantize if record else "none"
+    model = Model(base=str(text), quantize=quantized, precision=record.recipe.model.precision if record else "auto")
+    return _target(path.name or str(text), model, None, record)
+
+
+def _of_run(path: Path, base: str | None) -> Target:
+    run = read_record(path / RUN_FILE, RunRecord)
+    if run.status != "done":
+        raise UsageError(
+            f"{path} is not finished (it is {run.status})", hint=f"peftsum train RECIPE --run-dir {path} --resume"
+        )
+    if run.adapter_dir is None:
+        target = resolve_target(path / "model")
+    else:
+        adapter = Path(run.adapter_dir)
+        if not is_adapter(adapter):
+            raise AdapterError(
+                f"the adapter of {path} is no longer at {adapter}", hint="put it back, or train again with --force"
+            )
+        target = _of_adapter(adapter, base)
+    return Target(
+        path.name,
+        target.model,
+        target.adapter,
+        target.prompt,
+        target.generation,
+        target.max_source_tokens,
+        target.record,
+    )
+
+
+def _of_adapter(path: Path, base: str | None) -> Target:
+    record = read_adapter_record(path)
+    named = adapter_base(path)
+    if base is not None:
+        check_same_base(path, base)
+    if record is not None:
+        model = record.recipe.model.model_copy(update={"base": base} if base else {})
+        return _target(path.name, model, path, record)
+    if base is None and named is None:
+        raise AdapterError(
+            f"{path / ADAPTER_CONFIG} names no base, and there is no {ADAPTER_RECORD}", hint=UNKNOWN_BASE_HINT
+        )
+    return _target(path.name, Model(base=base or str(named)), path, None)
+
+
+def check_same_base(adapter: Path, base: str) -> None:
+    """Refuse an adapter that was trained on another base, by name and, where both are local, by content.
+
+    Raises:
+        AdapterError: the names differ, and the contents do too or cannot be compared.
+    """
+    record = read_adapter_record(adapter)
+    named = adapter_base(adapter)
+    if record is None and named is None:
+        return  # plain PEFT without a name: the shapes decide on loading
+    folder = local_folder(base)
+    if record is not None and folder is not None and base_revision(Model(base=base)) == record.base_revision:
+        return
+    if named != base:
+        raise AdapterError(f"{adapter} was trained on {named}, not {base}", hint=f"pass --base {named}")
+    if record is not None and folder is not None:
+        raise AdapterError(
+            f"{adapter} was trained on {named} of revision {record.base_revision}, and {base} is another one now",
+            hint="train the adapter again on this base",
+        )
+
+
+def _target(name: str, model: Model, adapter: Path | None, record: AdapterRecord | None) -> Target:
+    recipe = record.recipe if record else None
+    return Target(
+        name=name,
+        model=model,
+        adapter=adapter,
+        prompt=recipe.prompt if recipe else Prompt(),
+        generation=recipe.generation if recipe else Generation(),
+        max_source_tokens=(recipe.data if recipe else Data()).max_source_tokens,
+        record=record,
+    )
