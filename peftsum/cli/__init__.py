@@ -1,0 +1,80 @@
+"""The command line: parse, call one function, print. Stdout is data, stderr is everything else."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from peftsum.cli.adapters import adapters
+from peftsum.cli.compare import compare
+from peftsum.cli.data import data
+from peftsum.cli.doctor import doctor
+from peftsum.cli.evaluate import evaluate
+from peftsum.cli.init import init
+from peftsum.cli.merge import merge
+from peftsum.cli.output import quiet_libraries, report_error
+from peftsum.cli.score import score
+from peftsum.cli.summarize import summarize
+from peftsum.cli.train import train
+from peftsum.exceptions import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, PeftsumError, StorageError
+from peftsum.version import __version__
+
+EPILOG = """
+Example:
+
+\b
+    peftsum train recipes/tiny/lora.yaml
+    peftsum summarize dialogue.txt --adapter adapters/tiny-lora
+
+Exit codes: 0 done, 1 failed, 2 bad usage, recipe or data, 130 interrupted.
+"""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="peftsum")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Find the cheapest fine-tune of Flan-T5 for dialogue summaries that is good enough."""
+    context.obj = {"debug": debug}
+
+
+for command in (train, evaluate, score, summarize, merge, compare, adapters, data, doctor, init):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: an expected failure prints two lines, what is wrong and what to do."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]  # so that it may stand behind the command too
+    quiet_libraries()
+    try:
+        cli.main(arguments, prog_name="peftsum", standalone_mode=False)
+    except PeftsumError as error:
+        if debug:
+            raise
+        report_error(error.message, error.hint)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "peftsum"
+        report_error(error.format_message(), f"{command} --help shows how it is used")
+        sys.exit(EXIT_BAD_INPUT)
+    except (click.Abort, KeyboardInterrupt):
+        report_error("interrupted", "what was written before is whole; run the command again")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader, such as `head`, has gone; Python would complain at exit
+        sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if debug:
+            raise
+        failure = StorageError(
+            f"{error.strerror or error}: {error.filename or ''}".rstrip(": "),
+            hint="check disk and permissions; --debug shows where",
+        )
+        report_error(failure.message, failure.hint)
+        sys.exit(failure.exit_code)

@@ -1,0 +1,79 @@
+"""``peftsum compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from peftsum.cli.output import json_option, print_json, set_option
+
+EPILOG = """
+Example:
+
+\b
+    peftsum compare recipes/tiny/full.yaml recipes/tiny/lora.yaml --out report
+    peftsum compare runs/full runs/lora --data my-dialogues/ --out report
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("targets", nargs=-1, required=True, metavar="RECIPE_OR_RUN...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder for index.html, report.md, results.csv."
+)
+@click.option(
+    "--runs-dir",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Where runs of recipes lie.",
+)
+@click.option(
+    "--adapters-dir",
+    type=click.Path(path_type=Path),
+    default=Path("adapters"),
+    show_default=True,
+    help="Where their adapters lie.",
+)
+@click.option("--data", "source", help="What to evaluate on; default is the recipes' own data.")
+@click.option("--split", default="test", show_default=True, help="Split of the data.")
+@click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
+@set_option
+@json_option
+def compare(
+    targets: tuple[str, ...],
+    out: Path,
+    runs_dir: Path,
+    adapters_dir: Path,
+    source: str | None,
+    split: str,
+    limit: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Train what is missing or stale, evaluate it and the untuned base, and write the report."""
+    from peftsum.compare import compare as compare_targets
+    from peftsum.report import write_report
+    from peftsum.report.console import render_table
+
+    comparison = compare_targets(
+        targets,
+        runs_dir=runs_dir,
+        adapters_dir=adapters_dir,
+        data=source,
+        split=split,
+        limit=limit,
+        overrides=overrides,
+    )
+    page = write_report(comparison, out)
+    if as_json:
+        print_json(comparison)
+        return
+    from rich.console import Console
+
+    from peftsum.comparison import verdict
+
+    Console().print(render_table(comparison))
+    click.echo(verdict(comparison))
+    click.echo(f"report: {page}")

@@ -1,0 +1,52 @@
+"""``peftsum evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from peftsum.cli.output import json_option, print_json, print_scores, references_option
+
+EPILOG = """
+Example:
+
+\b
+    peftsum evaluate adapters/tiny-summary --data builtin:dialogues
+    peftsum evaluate runs/lora --data my-dialogues/ --split validation --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("target")
+@click.option("--data", "source", required=True, help="Hub id, file, folder or builtin:dialogues.")
+@click.option("--split", default="test", show_default=True, help="Split of the data.")
+@click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
+@references_option
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for predictions.jsonl; a run takes its own.")
+@click.option("--base", help="Base to take instead of the one the adapter names.")
+@json_option
+def evaluate(
+    target: str,
+    source: str,
+    split: str,
+    limit: int | None,
+    references: Literal["first", "mean", "max"] | None,
+    out: Path | None,
+    base: str | None,
+    as_json: bool,
+) -> None:
+    """Generate summaries with TARGET (adapter, model folder, Hub id, builtin:tiny or run) and score them."""
+    from peftsum.evaluate import evaluate as evaluate_target
+
+    evaluation = evaluate_target(target, source, split, limit=limit, references=references, out=out, base=base)
+    if as_json:
+        print_json(
+            {
+                **evaluation.scores.model_dump(mode="json"),
+                **evaluation.model_dump(mode="json", exclude={"scores", "rouge_l_per_example"}),
+            }
+        )
+    else:
+        print_scores(evaluation.scores)

@@ -1,0 +1,72 @@
+"""What every command prints with: JSON on stdout, messages and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+
+
+def report_error(message: str, hint: str) -> None:
+    """Print the two lines of an expected failure."""
+    click.echo(f"error: {message}", err=True)
+    click.echo(f"hint: {hint}", err=True)
+
+
+def quiet_libraries() -> None:
+    """Send our messages to stderr and keep the libraries' chatter off it."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("peftsum").setLevel(logging.INFO)
+    for name in ("transformers", "datasets", "peft", "accelerate", "bitsandbytes", "filelock", "urllib3", "httpx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout; records of ours are written out in full precision."""
+    if hasattr(document, "model_dump"):
+        document = document.model_dump(mode="json")
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def json_option(function: Any) -> Any:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(function)
+
+
+def set_option(function: Any) -> Any:
+    """Add ``--set a.b=c``."""
+    text = "Override a recipe key, for example --set train.epochs=2; the value is read as YAML. Repeatable."
+    return click.option("--set", "overrides", multiple=True, metavar="A.B=C", help=text)(function)
+
+
+def references_option(function: Any) -> Any:
+    """Add ``--references``."""
+    text = "How several references of one dialogue count; by default their mean."
+    return click.option("--references", type=click.Choice(["first", "mean", "max"]), help=text)(function)
+
+
+def print_scores(scores: Any) -> None:
+    """Print a score report as a small table."""
+    click.echo(f"{'':28}{'score':>8}   95 % interval")
+    for name, label in (
+        ("rouge1", "ROUGE-1"),
+        ("rouge2", "ROUGE-2"),
+        ("rougeL", "ROUGE-L"),
+        ("rougeLsum", "ROUGE-Lsum"),
+    ):
+        value = getattr(scores, name)
+        click.echo(f"{label:28}{100 * value.f:>8.2f}   {100 * value.low:.2f} to {100 * value.high:.2f}")
+    for name, rate in scores.error_rates.items():
+        click.echo(f"{name:28}{100 * rate.rate:>6.1f} %   {100 * rate.low:.1f} to {100 * rate.high:.1f} %")
+    lengths = scores.lengths
+    click.echo(
+        f"{'words a summary':28}{lengths.prediction_words_mean:>8.1f}   references {lengths.reference_words_mean:.1f}"
+    )
+    click.echo(f"{scores.n} dialogues; references: {scores.references}; {scores.signature}")

@@ -1,0 +1,37 @@
+"""``peftsum score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from peftsum.cli.output import json_option, print_json, print_scores, references_option
+
+EPILOG = """
+Example:
+
+\b
+    peftsum score predictions.jsonl --data builtin:dialogues
+    peftsum score predictions.jsonl --data my-dialogues/ --references max --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.option("--data", "source", required=True, help="Hub id, file, folder or builtin:dialogues.")
+@click.option("--split", default="test", show_default=True, help="Split of the data.")
+@references_option
+@json_option
+def score(
+    predictions: Path, source: str, split: str, references: Literal["first", "mean", "max"] | None, as_json: bool
+) -> None:
+    """Score PREDICTIONS, made by anything: a JSON object a line with "id" and "prediction". Needs no model."""
+    from peftsum.evaluate import score as score_file
+
+    scored = score_file(predictions, source, split, references=references)
+    if as_json:
+        print_json(scored.scores)
+    else:
+        print_scores(scored.scores)

@@ -1,0 +1,74 @@
+"""What the report says about itself: what its figures are of, how they were made, and how costs were read."""
+
+from __future__ import annotations
+
+from peftsum.comparison import Comparison, System
+from peftsum.cost.readings import Reading
+from peftsum.report.results import error_names
+from peftsum.report.text import REFERENCES, error_explanation, error_label, listed
+from peftsum.version import __version__
+
+BUILTIN = "builtin:"
+
+
+def bases(comparison: Comparison) -> list[str]:
+    """Return the bases of the comparison, in the order of its systems."""
+    return list(dict.fromkeys(system.base for system in comparison.systems))
+
+
+def scope_note(comparison: Comparison) -> str:
+    """Return which base the figures speak of."""
+    names = bases(comparison)
+    subject = f"{listed(names)} on {comparison.data}"
+    note = f"Every figure here speaks of {subject}; another base or other data may rank otherwise."
+    if any(name.startswith(BUILTIN) for name in names):
+        note += " The built-in base is small and made for trying things out: it is no stand-in for Flan-T5's quality."
+    return note
+
+
+def facts(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return label and text of how the figures were made."""
+    scores = [system.scores for system in comparison.systems]
+    references = dict.fromkeys(REFERENCES[s.references] for s in scores)
+    found = [
+        ("Base", listed(bases(comparison))),
+        ("Data", f"{comparison.data}, split {comparison.split}"),
+        ("Dialogues scored", str(comparison.n)),
+        ("Scored against", "; ".join(references)),
+    ]
+    found += [("Signature", signature) for signature in dict.fromkeys(s.signature for s in scores)]
+    found += list(comparison.machine.items())
+    return [*found, ("peftsum", __version__), ("Made", comparison.created)]
+
+
+def error_notes(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return heading and plain explanation of each error rate."""
+    notes = [(error_label(name), error_explanation(name)) for name in error_names(comparison)]
+    return [(label, text) for label, text in notes if text is not None]
+
+
+def cost_sources(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return for each cost and way of reading it: what it covers, where it comes from, and for which systems."""
+    phases = (("train", "training"), ("evaluate", "generation"))
+    costs = (("wall_s", "time"), ("peak_memory_bytes", "peak memory"), ("energy_j", "energy"))
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for phase, phase_label in phases:
+        for name, label in costs:
+            for system in comparison.systems:
+                reading = _reading(system, phase, name)
+                if reading is not None and reading.value is not None:
+                    key = (f"{label} of {phase_label}".capitalize(), _source(reading))
+                    grouped.setdefault(key, []).append(system.system)
+    return [(label, f"{source} ({listed(systems)})") for (label, source), systems in grouped.items()]
+
+
+def _reading(system: System, phase: str, name: str) -> Reading | None:
+    reading: Reading | None = getattr(getattr(system, phase), name, None)
+    return reading
+
+
+def _source(reading: Reading) -> str:
+    if not reading.estimated:
+        return f"measured by {reading.source}; covers {reading.scope}"
+    source = reading.source.removeprefix("estimate: ")
+    return f"an estimate, not a measurement: {source}; covers {reading.scope}"

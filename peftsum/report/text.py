@@ -1,0 +1,106 @@
+"""Words and numbers as the report prints them, the same in HTML, markdown and on the console."""
+
+from __future__ import annotations
+
+from peftsum.comparison import POINTS
+from peftsum.cost.readings import Reading
+from peftsum.metrics import heuristics
+from peftsum.units import JOULES_PER_WATT_HOUR, format_bytes, format_joules, format_seconds, watt_hours
+
+ROUGE_LABELS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
+MINUS = "\N{MINUS SIGN}"
+NOT_MEASURED = "not measured"
+NOT_TRAINED = "not trained"
+
+ERROR_LABELS = {
+    "heuristic_length": "Length (heuristic)",
+    "heuristic_hallucination": "Hallucination (heuristic)",
+    "heuristic_missing_key_info": "Missing key information (heuristic)",
+    "heuristic_focus": "Focus (heuristic)",
+}
+_KEY_WORDS = f"words of more than {heuristics.KEY_WORD_LETTERS} characters"
+ERROR_EXPLANATIONS = {
+    "heuristic_length": (
+        f"the summary has fewer than {heuristics.MIN_WORDS} words, or more than {heuristics.LONG_RATIO} times as many "
+        "as the reference"
+    ),
+    "heuristic_hallucination": (
+        f"the summary has more than {heuristics.HALLUCINATION_HALVES / 2:g} times as many words as the reference. It "
+        "counts words and does not look at what they say: the name is the field's, and a short untrue summary passes"
+    ),
+    "heuristic_missing_key_info": (
+        f"over {10 * heuristics.MISSING_TENTHS} % of the reference's key words ({_KEY_WORDS}) are not in the summary; "
+        "saying the same in other words counts as missing"
+    ),
+    "heuristic_focus": (
+        f"over {10 * heuristics.FOCUS_TENTHS} % of the reference's key words ({_KEY_WORDS}) are not in the summary, "
+        "which suggests that it is about something else"
+    ),
+}
+REFERENCES = {
+    "first": "the first reference of each dialogue",
+    "mean": "every reference of a dialogue, averaged",
+    "max": "the most favourable reference of each dialogue, which gives higher figures than the other two ways",
+}
+
+
+def error_label(name: str) -> str:
+    """Return an error rate's heading, for example ``Length (heuristic)``."""
+    return ERROR_LABELS.get(name, name.removeprefix("error_").replace("_", " ").capitalize())
+
+
+def error_explanation(name: str) -> str | None:
+    """Return in plain words what counts as this error, or None for one this module does not know."""
+    return ERROR_EXPLANATIONS.get(name)
+
+
+def in_points(fraction: float) -> str:
+    """Return a ROUGE fraction in points, for example ``41.2``."""
+    return f"{POINTS * fraction:.1f}".replace("-", MINUS)
+
+
+def percent(fraction: float) -> str:
+    """Return a share in per cent with enough digits to tell small ones apart, for example ``1.41 %``."""
+    return f"{100 * fraction:.3g} %"
+
+
+def rate(fraction: float) -> str:
+    """Return an error rate in per cent, for example ``6.5 %``."""
+    return f"{100 * fraction:.1f} %"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """Return a number with its sign, a true minus among them."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def in_unit(value: float, unit: str, *, like: float | None = None) -> str:
+    """Return a value in seconds, bytes or joules in the unit a reader would choose.
+
+    Args:
+        value: in ``unit``.
+        unit: "s", "B" or "J".
+        like: the largest value of the same column; energies of one column then share J or Wh.
+    """
+    if unit != "J":
+        return format_seconds(value) if unit == "s" else format_bytes(value)
+    if like is not None and like >= JOULES_PER_WATT_HOUR:
+        return f"{watt_hours(value):.3g} Wh"
+    # format_joules would round an energy below 1 J to 0, which reads as unmeasured.
+    return f"{value:.2g} J" if 0 < abs(value) < 1 else format_joules(value)
+
+
+def reading_origin(reading: Reading, *, like: float | None = None) -> str:
+    """Return where a value comes from: ``measured by …``, or ``estimate, …`` with its range."""
+    if not reading.estimated:
+        return f"measured by {reading.source}"
+    if reading.low is None or reading.high is None:
+        return "estimate"
+    low, high = (in_unit(value, reading.unit, like=like) for value in (reading.low, reading.high))
+    number, unit = low.rsplit(" ", 1)
+    return f"estimate, range {number if high.endswith(f' {unit}') else low} to {high}"
+
+
+def listed(items: list[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
