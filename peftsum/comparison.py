@@ -184,9 +184,9 @@ def _only_full_reaches(comparison: Comparison, judgement: Judgement) -> str:
     missed = POINTS * (rouge_l(full) - rouge_l(nearest))
     trade = _trade(nearest, full)
     return (
-        f"Only {_full_name(comparison, full, full.base)} reaches ROUGE-L {_points(full)} on {_dialogues(comparison)}: the "
-        f"nearest other recipe, {nearest.system} ({_points(nearest)}), misses it by {missed:.1f} points, more than the "
-        f"noise{_unpaired(nearest, full)}{f', though it {trade}' if trade else ''}."
+        f"Only {_full_name(comparison, full, full.base)} reaches ROUGE-L {_points(full)} on {_dialogues(comparison)}: "
+        f"the nearest other recipe, {nearest.system} ({_points(nearest)}), misses it by {missed:.1f} points, more than "
+        f"the noise{_unpaired(nearest, full)}{f'; it {trade}' if trade else ''}."
     )
 
 
@@ -204,12 +204,11 @@ def _cheaper_than_full(comparison: Comparison, judgement: Judgement) -> str:
     full, winner = judgement.reference, judgement.winner
     scores = f"ROUGE-L {_points(winner)} against {_points(full)}"
     full_name = _full_name(comparison, full, None if winner.base == full.base else full.base)
+    shown = f"({scores}{_unpaired(winner, full)})"
     if difference(winner, full).clear_gain:
-        claim = f"is better than {full_name}, by more than the noise of {_dialogues(comparison)} ({scores})"
+        claim = f"is better than {full_name}, by more than the noise of {_dialogues(comparison)} {shown}"
     else:
-        claim = (
-            f"is as good as {full_name} as far as {_dialogues(comparison)} can show ({scores}{_unpaired(winner, full)})"
-        )
+        claim = f"is as good as {full_name} as far as {_dialogues(comparison)} can show {shown}"
     trade = _trade(winner, full)
     costs = f", and {trade}" if trade else ""
     if len(judgement.good) > 2 and judgement.by:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 JOULES_PER_WATT_HOUR = 3600.0
-KIB = 1024
-MIB = 1024**2
-GIB = 1024**3
-MEGABYTE = 10**6  # file sizes are quoted in decimal megabytes, as file managers and hubs do
 
 
 def watt_hours(energy_j: float) -> float:
@@ -14,16 +10,11 @@ def watt_hours(energy_j: float) -> float:
     return energy_j / JOULES_PER_WATT_HOUR
 
 
-def milliwatt_hours_to_joules(energy_mwh: float) -> float:
-    """Return milliwatt-hours as joules."""
-    return energy_mwh / 1000.0 * JOULES_PER_WATT_HOUR
-
-
 def format_bytes(size_bytes: float) -> str:
-    """Return a size in decimal units, for example ``1.34 MB``."""
+    """Return a size in decimal units with three digits, for example ``1.34 MB``."""
     size = float(size_bytes)
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(size) < 1000:
+        if abs(size) < 999.5:  # what would round to 1000 takes the next unit
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} TB"
@@ -41,10 +32,10 @@ def format_seconds(wall_s: float) -> str:
 
 
 def format_joules(energy_j: float) -> str:
-    """Return an energy in J below 3.6 kJ and in Wh above, for example ``412 J`` or ``1.9 Wh``."""
-    if abs(energy_j) < JOULES_PER_WATT_HOUR:
-        return f"{energy_j:.0f} J"
-    return f"{watt_hours(energy_j):.3g} Wh"
+    """Return an energy in J below 3.6 kJ and in Wh above, for example ``412 J``, ``0.31 J`` or ``1.9 Wh``."""
+    if abs(energy_j) >= JOULES_PER_WATT_HOUR:
+        return f"{watt_hours(energy_j):.3g} Wh"
+    return f"{energy_j:.0f} J" if abs(energy_j) >= 10 or energy_j == 0 else f"{energy_j:.2g} J"
 
 
 def format_count(count: int) -> str:

@@ -72,8 +72,9 @@ def compare(
         return
     from rich.console import Console
 
-    from peftsum.comparison import verdict
+    from peftsum.comparison import verdict, verdict_basis
 
     Console().print(render_table(comparison))
     click.echo(verdict(comparison))
+    click.echo(verdict_basis(comparison))
     click.echo(f"report: {page}")

@@ -86,8 +86,7 @@ def in_unit(value: float, unit: str, *, like: float | None = None) -> str:
         return format_seconds(value) if unit == "s" else format_bytes(value)
     if like is not None and like >= JOULES_PER_WATT_HOUR:
         return f"{watt_hours(value):.3g} Wh"
-    # format_joules would round an energy below 1 J to 0, which reads as unmeasured.
-    return f"{value:.2g} J" if 0 < abs(value) < 1 else format_joules(value)
+    return format_joules(value)
 
 
 def reading_origin(reading: Reading, *, like: float | None = None) -> str:

@@ -1,0 +1,140 @@
+"""Comparisons for tests: realistic ones, and the edge cases a report has to survive."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from peftsum.comparison import Comparison, Example, System
+from peftsum.cost.readings import Reading, Readings
+from peftsum.metrics.scores import ErrorRate, Lengths, RougeScore, ScoreReport
+
+N = 200
+NO_RAPL = "no energy counter: /sys/class/powercap is not readable"
+
+
+def spread(mean: float, n: int = N, seed: int = 1, width: float = 0.08) -> list[float]:
+    """Return n scores a dialogue around a mean; the same seed gives the same dialogues their difficulty."""
+    rng = random.Random(seed)
+    noise = [rng.gauss(0, width) for _ in range(n)]
+    centre = sum(noise) / n
+    return [mean + value - centre for value in noise]
+
+
+def score_report(rouge_l: float, half: float = 0.012, **changes: Any) -> ScoreReport:
+    def score(f: float) -> RougeScore:
+        return RougeScore(f=f, low=max(0.0, f - half), high=f + half)
+
+    rates = {
+        "heuristic_length": 0.02,
+        "heuristic_hallucination": 0.065,
+        "heuristic_missing_key_info": 0.7 - rouge_l,
+        "heuristic_focus": 0.41 - rouge_l / 2,
+    }
+    fields: dict[str, Any] = {
+        "rouge1": score(rouge_l + 0.06),
+        "rouge2": score(rouge_l * 0.27),
+        "rougeL": score(rouge_l),
+        "rougeLsum": score(rouge_l + 0.003),
+        "references": "mean",
+        "n": N,
+        "signature": f"rouge|v:0.1.2|stem:yes|refs:mean|n:{N}|bs:1000|seed:13|peftsum:0.1.0",
+        "error_rates": {name: ErrorRate(rate=r, low=max(0, r - 0.03), high=r + 0.03) for name, r in rates.items()},
+        "lengths": Lengths(
+            prediction_words_mean=19.4,
+            prediction_words_median=18.0,
+            reference_words_mean=18.8,
+            ratio=1.03,
+            empty_share=0.0,
+            distinct_share=0.985,
+            distinct_bigrams_share=0.97,
+        ),
+    }
+    return ScoreReport(**{**fields, **changes})
+
+
+def readings(
+    wall_s: float | None = 184.2, peak: float | None = 612e6, energy_j: float | None = 2950.0, estimated: bool = True
+) -> Readings:
+    source = "8 W a busy core" if estimated else "RAPL counter"
+    spread_j = {"low": energy_j * 0.6, "high": energy_j * 1.5} if estimated and energy_j is not None else {}
+    lost = "the run was made without a meter"
+    return Readings(
+        wall_s=Reading(value=wall_s, unit="s", scope="this process", source="perf_counter", reason=lost),
+        peak_memory_bytes=Reading(
+            value=peak, unit="B", scope="this process", source="peak resident set", reason="not sampled"
+        ),
+        energy_j=Reading(
+            value=energy_j, unit="J", scope="CPU", source=source, estimated=estimated, reason=NO_RAPL, **spread_j
+        ),
+    )
+
+
+def system(name: str, method: str, rouge_l: float, **changes: Any) -> System:
+    fields: dict[str, Any] = {
+        "system": name,
+        "method": method,
+        "quantize": "none",
+        "base": "builtin:tiny",
+        "scores": score_report(rouge_l),
+        "total_params": 11_200_000,
+        "evaluate": readings(21.4, 480e6, 340.0),
+        "rouge_l_per_example": spread(rouge_l),
+    }
+    if method == "full":
+        fields |= {"trainable_params": 11_200_000, "model_bytes": 22_400_000, "train": readings(297.0, 1020e6, 4760.0)}
+    elif method != "none":
+        fields |= {"trainable_params": 327_680, "adapter_bytes": 1_316_000, "train": readings()}
+    return System(**{**fields, **changes})
+
+
+def noisy(rouge_l: float, seed: int, n: int = N) -> list[float]:
+    """Scores that differ from those of :func:`spread` by noise of their own, so that differences have an interval."""
+    return [a + b for a, b in zip(spread(rouge_l, n), spread(0.0, n, seed, 0.05), strict=True)]
+
+
+def untuned(rouge_l: float = 0.137, **changes: Any) -> System:
+    return system("untuned base", "none", rouge_l, **{"rouge_l_per_example": noisy(rouge_l, 4), **changes})
+
+
+def full(rouge_l: float = 0.219, **changes: Any) -> System:
+    return system("full", "full", rouge_l, **changes)
+
+
+def lora(rouge_l: float = 0.216, **changes: Any) -> System:
+    return system("LoRA r16", "lora", rouge_l, **{"rouge_l_per_example": noisy(rouge_l, 2), **changes})
+
+
+def ia3(rouge_l: float = 0.171, **changes: Any) -> System:
+    fields: dict[str, Any] = {
+        "trainable_params": 13_568,
+        "total_params": 11_213_568,
+        "adapter_bytes": 58_100,
+        "train": readings(171.0, 590e6, 2740.0),
+        "rouge_l_per_example": noisy(rouge_l, 3),
+    }
+    return system("IA³", "ia3", rouge_l, **{**fields, **changes})
+
+
+def comparison(*systems: System, n: int = N, **changes: Any) -> Comparison:
+    chosen = systems or (untuned(), full(), lora(), ia3())
+    examples = [
+        Example(
+            id=f"test_{i}",
+            dialogue="#Person1#: Shall we move the meeting to Thursday?\n#Person2#: Thursday at ten suits me.\n"
+            "#Person1#: Ten it is. I'll tell Anna.",
+            references=["The meeting moves to Thursday at ten.", "They agree on Thursday, 10 o'clock; Anna is told."],
+            predictions={s.system: f"{s.system}: they meet on Thursday." for s in chosen},
+        )
+        for i in range(2)
+    ]
+    fields: dict[str, Any] = {
+        "title": "Tiny recipes on the built-in dialogues",
+        "data": "builtin:dialogues",
+        "split": "test",
+        "machine": {"Processor": "AMD EPYC 9R14, 2 cores used", "Memory": "24 GiB", "torch": "2.13.0+cpu"},
+        "created": "2025-11-23T08:00:00+00:00",
+        "examples": examples,
+        "commands": ["peftsum compare recipes/tiny/lora.yaml recipes/tiny/full.yaml --out report"],
+    }
+    return Comparison(n=n, systems=list(chosen), **{**fields, **changes})
