@@ -6,10 +6,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftsum.artifacts import ADAPTER_RECORD, AdapterRecord, folder_bytes, read_record, write_folder, write_record
+from peftsum.artifacts import (
+    ADAPTER_RECORD,
+    AdapterRecord,
+    RunRecord,
+    folder_bytes,
+    read_record,
+    write_folder,
+    write_record,
+)
 from peftsum.cost.readings import Readings
 from peftsum.exceptions import AdapterError, PeftsumError
+from peftsum.model import quiet_load
 from peftsum.model_card import model_card
+from peftsum.recipe import Recipe
 from peftsum.section import Record
 
 if TYPE_CHECKING:
@@ -37,7 +47,8 @@ def save_adapter(model: PreTrainedModel, path: Path, record: AdapterRecord, cost
         config["base_model_name_or_path"] = record.recipe.model.base  # peft writes the path on this machine
         config["revision"] = record.recipe.model.revision
         (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        _describe(path.name, folder, record, costs)
+        write_record(folder / ADAPTER_RECORD, record)
+        _write_card(folder, model_card(path.name, record, costs))
 
     write_folder(path, fill)
 
@@ -49,20 +60,36 @@ def save_full_model(
     record: AdapterRecord | None,
     costs: Readings | None = None,
 ) -> None:
-    """Write a plain transformers folder, with ``peftsum.json`` and a model card where there is a record."""
+    """Write a plain transformers folder, with ``peftsum.json`` and a model card where there is a record.
+
+    Args:
+        model: fully tuned, or with an adapter merged into it.
+        tokenizer: of its base.
+        path: the folder; an older one is replaced in one step.
+        record: of the training that made the weights.
+        costs: training costs for the card.
+    """
 
     def fill(folder: Path) -> None:
-        model.save_pretrained(str(folder))
-        tokenizer.save_pretrained(str(folder))
+        with quiet_load():  # it would draw a bar a file
+            model.save_pretrained(str(folder))
+            tokenizer.save_pretrained(str(folder))
         if record is not None:
-            _describe(path.name, folder, record, costs)
+            write_record(folder / ADAPTER_RECORD, record)
+            _write_card(folder, model_card(path.name, record, costs, whole=True))
 
     write_folder(path, fill)
 
 
-def _describe(name: str, folder: Path, record: AdapterRecord, costs: Readings | None) -> None:
-    write_record(folder / ADAPTER_RECORD, record)
-    (folder / "README.md").write_text(model_card(name, record, costs), encoding="utf-8")
+def update_recipe(path: Path, recipe: Recipe) -> None:
+    """Write a recipe that differs in nothing that shapes weights into the record of an adapter or model."""
+    record = read_adapter_record(path)
+    if record is not None:
+        write_record(path / ADAPTER_RECORD, record.model_copy(update={"recipe": recipe}))
+
+
+def _write_card(folder: Path, text: str) -> None:
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def is_adapter(path: Path) -> bool:
@@ -75,6 +102,18 @@ def read_adapter_record(path: Path) -> AdapterRecord | None:
     if not (path / ADAPTER_RECORD).is_file():
         return None
     return read_record(path / ADAPTER_RECORD, AdapterRecord)
+
+
+def is_made_by(path: Path, run: RunRecord) -> bool:
+    """Tell whether an adapter folder is of a run's recipe and data, and not of another training under the same name."""
+    try:
+        record = read_adapter_record(path) if is_adapter(path) else None
+    except PeftsumError:
+        return False
+    if record is None:
+        return False
+    wanted = (run.fingerprint, run.data_fingerprint, run.base_revision)
+    return (record.recipe.fingerprint, record.data_fingerprint, record.base_revision) == wanted
 
 
 def adapter_base(path: Path) -> str | None:
@@ -95,13 +134,7 @@ def check_adapter(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_dir():
-        raise AdapterError(f"no adapter at {path}", hint="`peftsum adapters` lists what is there")
-    if not is_adapter(path):
-        raise AdapterError(
-            f"{path} is no adapter: it has no {ADAPTER_CONFIG}", hint="name a folder that `peftsum train` or peft wrote"
-        )
-    _adapter_config(path)
+    check_adapter_folder(path)
     weights = path / ADAPTER_WEIGHTS
     if not weights.is_file():
         raise AdapterError(f"{path} has no {ADAPTER_WEIGHTS}", hint="copy the adapter again, or train it again")
@@ -117,6 +150,21 @@ def check_adapter(path: Path) -> dict[str, torch.Tensor]:
                 f"{weights}: {name} has values that are not finite", hint="train it again with a lower rate"
             )
     return tensors
+
+
+def check_adapter_folder(path: Path) -> None:
+    """Verify that a folder is there and is an adapter's, by its configuration alone.
+
+    Raises:
+        AdapterError: it is not.
+    """
+    if not path.is_dir():
+        raise AdapterError(f"no adapter at {path}", hint="`peftsum adapters` lists what is there")
+    if not is_adapter(path):
+        raise AdapterError(
+            f"{path} is no adapter: it has no {ADAPTER_CONFIG}", hint="name a folder that `peftsum train` or peft wrote"
+        )
+    _adapter_config(path)
 
 
 def _adapter_config(path: Path) -> dict[str, Any]:

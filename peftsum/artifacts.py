@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from peftsum.cost.machine import Machine
 from peftsum.cost.readings import Readings
 from peftsum.exceptions import DataError, StorageError
 from peftsum.recipe import Recipe
 from peftsum.section import Record
+from peftsum.version import __version__
 
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
@@ -25,6 +26,7 @@ PREDICTIONS_FILE = "predictions.jsonl"
 ADAPTER_RECORD = "peftsum.json"
 MODEL_CONFIG = "config.json"
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL_DISK_WORDS = ("No space left", "File too large", "quota exceeded", "inline_container", "iostream error")
 
 R = TypeVar("R", bound=Record)
 
@@ -35,6 +37,11 @@ class Prediction(Record):
     id: str
     prediction: str
     adapter: str | None = None
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _number_as_text(cls, identity: object) -> object:
+        return str(identity) if type(identity) is int else identity  # other tools number their rows
 
 
 class AdapterRecord(Record):
@@ -49,7 +56,7 @@ class AdapterRecord(Record):
     """Hash of the training examples."""
     trainable_params: int
     total_params: int
-    validation: dict[str, float] = {}
+    validation: dict[str, float] = Field(default_factory=dict)
     """Last figures of the kept weights on the validation sample."""
     created: str
 
@@ -67,7 +74,7 @@ class RunRecord(Record):
     failure: str | None = None
     steps: int = 0
     best_step: int | None = None
-    validation: dict[str, float] = {}
+    validation: dict[str, float] = Field(default_factory=dict)
     trainable_params: int
     total_params: int
     source_tokens: int = 0
@@ -97,8 +104,8 @@ def storage_errors(path: Path) -> Iterator[None]:
             ) from error
         reason = error.strerror or str(error)
         raise StorageError(f"cannot write {path}: {reason}", hint="check the folder and its permissions") from error
-    except Exception as error:  # safetensors (Rust) reports a full disk as its own type
-        if "No space left" in str(error) or "File too large" in str(error):
+    except Exception as error:  # safetensors (Rust) and torch (inline_container.cc) report a full disk in their own way
+        if any(words in str(error) for words in FULL_DISK_WORDS):
             raise StorageError(
                 f"the disk is full: cannot write {path}",
                 hint="free some space and run it again; nothing older was touched",
@@ -152,17 +159,36 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
                 if file.is_file():
                     with file.open("rb") as handle:
                         os.fsync(handle.fileno())
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            if path.exists():
-                path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
+            _take_place(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _take_place(temporary: Path, path: Path) -> None:
+    """Rename a finished folder to its name; one that had the name comes back if that fails."""
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.exists():
+        path.rename(old)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete what writes that were killed half-way left in a folder under temporary names."""
+    for path in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def set_aside(path: Path) -> Path | None:
-    """Rename a folder to the first free ``NAME.old-1``, ``NAME.old-2``, … and return that name; None if there is none."""
+    """Rename a folder to the first free ``NAME.old-1``, ``NAME.old-2``, … and return that name; None without one."""
     if not path.exists():
         return None
     with storage_errors(path):
@@ -208,7 +234,7 @@ def read_predictions(path: Path) -> list[Prediction]:
         DataError: the file is missing or not UTF-8, or a row is not of that form; it is named by line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows tools put a byte-order mark first
     except FileNotFoundError as error:
         raise DataError(f"no predictions at {path}", hint="`peftsum evaluate` writes them") from error
     except UnicodeDecodeError as error:
@@ -237,17 +263,32 @@ def read_record(path: Path, kind: type[R]) -> R:
     """Read a record written by peftsum.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: it is missing or damaged, or another version of peftsum wrote it in a form this one does not know.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        return kind.model_validate_json(content)
     except FileNotFoundError as error:
         raise DataError(f"no {path.name} in {path.parent}", hint="name a folder that peftsum wrote") from error
     except (ValidationError, UnicodeDecodeError) as error:
         problem = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else "not UTF-8"
+        if (writer := _writer(content)) not in (None, __version__):
+            raise DataError(
+                f"{path} was written by peftsum {writer} and cannot be read by {__version__}: {problem}",
+                hint=f"install peftsum {writer}, or train again",
+            ) from error
         raise DataError(f"{path} is damaged: {problem}", hint="delete the folder and train again") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}", hint="check the file's permissions") from error
+
+
+def _writer(content: bytes) -> str | None:
+    """Return the version of peftsum that says it wrote a JSON document, or None."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return None
+    return str(document["peftsum_version"]) if isinstance(document, dict) and "peftsum_version" in document else None
 
 
 def is_run(path: Path) -> bool:

@@ -137,7 +137,10 @@ def length_sorted_batches(lengths: Sequence[int], budget: int) -> Iterator[list[
 
 
 def collate(examples: Sequence[Encoded], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """Return padded tensors: input_ids and attention_mask (batch, source_len); decoder_input_ids, labels (batch, target_len).
+    """Return padded tensors.
+
+    ``input_ids`` and ``attention_mask`` are (batch, source_len); ``decoder_input_ids`` and ``labels`` are
+    (batch, target_len).
 
     The decoder starts with the pad token, as T5 has it, and reads the labels one step late.
     """

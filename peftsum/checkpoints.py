@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftsum.artifacts import write_folder
+from peftsum.artifacts import clear_leftovers, write_folder
 from peftsum.exceptions import TrainingError
 
 if TYPE_CHECKING:
@@ -49,16 +49,23 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     Raises:
         TrainingError: the file is damaged or of another recipe.
     """
-    import torch
+    _take_weights(model, _read_weights(path), path)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        saved = load_file(path)
+        weights: dict[str, torch.Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise TrainingError(
-            f"{path} is damaged ({error})", hint="delete that checkpoint and pass --resume again"
-        ) from error
+        raise TrainingError(f"{path} is damaged ({error})", hint="train anew with --force") from error
+    return weights
+
+
+def _take_weights(model: torch.nn.Module, saved: dict[str, torch.Tensor], path: Path) -> None:
+    import torch
+
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     if saved.keys() != parameters.keys():
         raise TrainingError(f"{path} is of another recipe", hint="train anew with --force")
@@ -114,21 +121,39 @@ def list_checkpoints(run_dir: Path) -> list[Path]:
     return sorted(p for p in folder.glob("step-*") if (p / STATE).is_file() and (p / WEIGHTS).is_file())
 
 
+def last_step(run_dir: Path) -> int:
+    """Return the step of the newest complete checkpoint, 0 without one."""
+    saved = list_checkpoints(run_dir)
+    return int(saved[-1].name.removeprefix("step-")) if saved else 0
+
+
 def load_checkpoint(run_dir: Path, model: torch.nn.Module, optimizer: Any, schedule: Any) -> Position:
     """Restore the newest readable checkpoint in place and return its position; a fresh one when there is none."""
     import torch
 
+    clear_leftovers(run_dir)
+    clear_leftovers(run_dir / CHECKPOINTS)
     for path in reversed(list_checkpoints(run_dir)):
         try:
-            state = torch.load(path / STATE, weights_only=True)
+            # on the CPU: a run may go on on a machine without the GPU it began on, and the optimizer moves its state
+            state = torch.load(path / STATE, map_location="cpu", weights_only=True)
+            weights = _read_weights(path / WEIGHTS)
         except Exception as error:  # torch raises many types on a damaged file
-            logger.warning("%s is damaged (%s); taking the one before", path, error)
+            logger.warning("%s is damaged (%s); taking the one before", path, str(error).partition("\n")[0])
             continue
-        load_weights(model, path / WEIGHTS)
+        _take_weights(model, weights, path / WEIGHTS)
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
         if state["cuda_random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_random"])
-        return Position(**state["position"])
+        return _with_best_there(run_dir, Position(**state["position"]))
     return Position()
+
+
+def _with_best_there(run_dir: Path, position: Position) -> Position:
+    """Forget a best whose weights are gone, so that the next validation finds another."""
+    if position.best_step is None or (run_dir / BEST / WEIGHTS).is_file():
+        return position
+    logger.warning("the best weights of step %d are gone from %s", position.best_step, run_dir / BEST)
+    return replace(position, best_value=None, best_step=None, best_figures={}, worse_since=0)

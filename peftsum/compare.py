@@ -5,34 +5,30 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
 
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, folder_bytes, is_run, read_predictions, read_record
 from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.machine import Machine, describe_machine
 from peftsum.data import Example as DataExample
-from peftsum.data import Split, load_split
+from peftsum.data import Split, load_split, load_training_splits
 from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
 from peftsum.exceptions import DataError, UsageError
+from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
 from peftsum.recipe_file import load_recipe
 from peftsum.targets import resolve_target
-from peftsum.train import train
+from peftsum.train import has_weights, is_current, train
 from peftsum.units import format_bytes
 
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 6  # dialogues shown side by side
 UNTUNED = "untuned"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,8 @@ def compare(
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
-    Each system is trained and evaluated in a process of its own, so that its memory is its own. A script that calls
-    this needs the usual ``if __name__ == "__main__":`` guard.
+    Each system is trained and evaluated in a process of its own, so that its memory is its own. What is up to date is
+    not made again; what an earlier call left unfinished goes on from its last checkpoint.
 
     Args:
         targets: recipe files, or folders of finished runs.
@@ -80,8 +76,9 @@ def compare(
     examples = load_split(section, split).examples[:limit]  # fails here, before anything is trained
     systems = [_untuned(entries[0], base, Path(runs_dir), section, split, limit) for base in _bases(entries)]
     for number, entry in enumerate(entries, start=1):
-        logger.info("[%d/%d] %s", number, len(entries), entry.name)
-        systems.append(_in_own_process(_work, entry, section, split, limit))
+        found = _found(entry, section, split, limit)
+        logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
+        systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
     system_records = [system for system, _ in systems]
     predictions = {system.system: _texts(folder) for system, folder in systems}
     machine = describe_machine()
@@ -155,13 +152,9 @@ def _bases(entries: Sequence[Entry]) -> list[str]:
 def _untuned(entry: Entry, base: str, runs_dir: Path, data: Data, split: str, limit: int | None) -> tuple[System, Path]:
     """Return the untuned base as a system, asked with the prompt and settings of the first recipe."""
     folder = runs_dir / f"{UNTUNED}-{base.replace(':', '-').replace('/', '-')}"
-    return _in_own_process(_work_untuned, entry.recipe, base, folder, data, split, limit)
-
-
-def _work_untuned(
-    recipe: Recipe, base: str, folder: Path, data: Data, split: str, limit: int | None
-) -> tuple[System, Path]:
-    evaluation = _evaluated(base, folder, recipe, data, split, limit)
+    evaluation = _found_evaluation(base, folder, entry.recipe, data, split, limit)
+    if evaluation is None:
+        evaluation = run_apart(f"{UNTUNED} {base}", _evaluate, base, folder, entry.recipe, data, split, limit)
     return (
         System(
             system=f"{UNTUNED} {base}",
@@ -178,12 +171,33 @@ def _work_untuned(
     )
 
 
+def _found(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[System, Path] | None:
+    """Return a system that is up to date, weights and evaluation, or None. Loads no weights, and so no torch."""
+    if entry.trainable:
+        if not is_run(entry.run_dir):
+            return None
+        record = read_record(entry.run_dir / RUN_FILE, RunRecord)
+        if record.status != "done" or record.recipe != entry.recipe:
+            return None
+        examples, _ = load_training_splits(entry.recipe.data, entry.recipe.train.seed)
+        if not is_current(record, entry.recipe, examples.fingerprint):
+            return None
+        if not has_weights(record, entry.run_dir, entry.adapter_dir):
+            return None
+    found = _found_evaluation(str(entry.run_dir), entry.run_dir, entry.recipe, data, split, limit)
+    return _system(entry, found) if found is not None else None
+
+
 def _work(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[System, Path]:
     """Train where needed, evaluate where needed. Runs in a process of its own."""
     if entry.trainable:
-        train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=True)
+        train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=None)
+    asked = (str(entry.run_dir), entry.run_dir, entry.recipe, data, split, limit)
+    return _system(entry, _found_evaluation(*asked) or _evaluate(*asked))
+
+
+def _system(entry: Entry, evaluation: Evaluation) -> tuple[System, Path]:
     record = read_record(entry.run_dir / RUN_FILE, RunRecord)
-    evaluation = _evaluated(str(entry.run_dir), entry.run_dir, record.recipe, data, split, limit)
     weights = Path(record.adapter_dir) if record.adapter_dir else None
     return (
         System(
@@ -204,33 +218,29 @@ def _work(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[Syst
     )
 
 
-def _evaluated(target: str, folder: Path, recipe: Recipe, data: Data, split: str, limit: int | None) -> Evaluation:
-    """Return the evaluation in the folder where it is of these weights, dialogues and settings; else make it."""
-    if (folder / EVALUATION_FILE).is_file() and (folder / PREDICTIONS_FILE).is_file():
-        try:
-            found = read_record(folder / EVALUATION_FILE, Evaluation)
-        except DataError as error:
-            logger.warning("%s; evaluating again", error)
-        else:
-            wanted = load_split(data, split)
-            wanted = Split(wanted.source, wanted.name, wanted.examples[:limit])
-            same = (found.data_fingerprint, found.weights) == (
-                wanted.fingerprint,
-                weights_identity(resolve_target(target)),
-            )
-            if same and (found.prompt, found.generation) == (recipe.prompt, recipe.generation):
-                return found
+def _found_evaluation(
+    target: str, folder: Path, recipe: Recipe, data: Data, split: str, limit: int | None
+) -> Evaluation | None:
+    """Return the evaluation in the folder where it is of these weights, dialogues and settings."""
+    if not ((folder / EVALUATION_FILE).is_file() and (folder / PREDICTIONS_FILE).is_file()):
+        return None
+    try:
+        found = read_record(folder / EVALUATION_FILE, Evaluation)
+    except DataError as error:
+        logger.warning("%s; evaluating again", error)
+        return None
+    examples = load_split(data, split)
+    wanted = Split(examples.source, examples.name, examples.examples[:limit])
+    resolved = resolve_target(target)
+    tokens = resolved.max_source_tokens if resolved.record else data.max_source_tokens
+    same_inputs = (found.data_fingerprint, found.weights) == (wanted.fingerprint, weights_identity(resolved))
+    settings = (recipe.prompt, recipe.generation, tokens)
+    same_settings = (found.prompt, found.generation, found.max_source_tokens) == settings
+    return found if same_inputs and same_settings else None
+
+
+def _evaluate(target: str, folder: Path, recipe: Recipe, data: Data, split: str, limit: int | None) -> Evaluation:
     return evaluate(target, data, split, limit=limit, out=folder, prompt=recipe.prompt, generation=recipe.generation)
-
-
-def _in_own_process(function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function in a fresh process, so that its peak memory holds nothing of another system's."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_quiet_child) as pool:
-        return pool.submit(function, *arguments).result()
-
-
-def _quiet_child() -> None:
-    logging.basicConfig(level=logging.getLogger("peftsum").getEffectiveLevel() or logging.WARNING, format="%(message)s")
 
 
 def _texts(folder: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,8 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftsum.data_files import FORMATS, line_of_row, load_file
-from peftsum.exceptions import DataError, HubError
+from peftsum.data_files import FORMATS, BrokenRow, line_of_row, load_file
+from peftsum.exceptions import DataError, HubError, UsageError
+from peftsum.hub import go_offline_if_unreachable
 from peftsum.recipe import Data
 from peftsum.registry import nearest
 
@@ -32,6 +34,7 @@ SPLIT_NAMES = {
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 HELD_OUT_SHARE = 0.1  # of a set without a validation split
 HELD_OUT_MOST = 500
+SKIP_HINT = "mend the row, or leave bad rows out: --set data.on_bad_row=skip (train), --skip-bad-rows (elsewhere)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,24 @@ class Split:
         return Split(self.source, self.name, [self.examples[i] for i in kept], self.skipped)
 
 
+def data_section(source: str, fields: Sequence[str] = (), *, skip_bad_rows: bool = False) -> Data:
+    """Return the section that reads a source outside a recipe.
+
+    Args:
+        source: a data source.
+        fields: ``name=column`` for id, dialogue or summary.
+        skip_bad_rows: leave bad rows out and count them, instead of raising at the first.
+    """
+    named = dict(field.partition("=")[::2] for field in fields)
+    for name, column in named.items():
+        if name not in {"id", "dialogue", "summary"} or not column:
+            raise UsageError(
+                f"--field {name}={column}: not of the form dialogue=COLUMN",
+                hint="the names are id, dialogue and summary",
+            )
+    return Data.model_validate({"source": source, "fields": named, "on_bad_row": "skip" if skip_bad_rows else "error"})
+
+
 def load_split(data: Data, split: str) -> Split:
     """Return one split. A single file is taken whole, whatever split is asked for.
 
@@ -82,7 +103,7 @@ def load_split(data: Data, split: str) -> Split:
         rows, place = _hub_rows(data.source, split), None
     else:
         place = path if path.is_file() else _split_file(path, data.source, split)
-        rows = load_file(place, tolerant=data.on_bad_row == "skip")
+        rows = load_file(place)
     name = str(place) if place else f"{data.source} ({split})"
     return Split(data.source, split, *_checked(rows, data, name, place, split))
 
@@ -120,11 +141,13 @@ def local_path(source: str) -> Path | None:
     Raises:
         DataError: the source looks like a path, and nothing is there.
     """
+    if not source.strip():
+        raise DataError("no data source is named", hint="a Hub id, a file, a folder or builtin:dialogues")
     if source in BUILTIN:
         return Path(str(files("peftsum.builtin") / BUILTIN[source]))
     if source.startswith("builtin:"):
         raise DataError(f"no built-in data named {source}", hint=f"known: {', '.join(BUILTIN)}")
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # Path.expanduser raises where there is no such user
     if path.exists():
         return path
     if path.suffix in FORMATS or not HUB_ID.match(source) or source.startswith("."):
@@ -176,7 +199,7 @@ class _hub_errors:  # noqa: N801  # used as a context manager, like contextlib.s
         self.source = source
 
     def __enter__(self) -> None:
-        return None
+        go_offline_if_unreachable()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None or not isinstance(error, Exception):
@@ -206,7 +229,7 @@ def _checked(
             continue
         where = f"{name}:{line_of_row(place, index)}" if place else f"{name}, row {index}"
         if data.on_bad_row == "error":
-            raise DataError(f"{where}: {problem}", hint="mend the row, or pass --set data.on_bad_row=skip")
+            raise DataError(f"{where}: {problem}", hint=SKIP_HINT)
         skipped += 1
         logger.warning("%s: %s; left out", where, problem)
     if not examples:
@@ -230,8 +253,12 @@ def _columns(rows: Dataset | Sequence[Mapping[str, Any]], data: Data, name: str)
     for field, column in wanted.items():
         if column not in present:
             guess = nearest(column, present) or nearest(field, present)
-            advice = f"--set data.fields.{field}={guess or 'COLUMN'}"
-            raise DataError(f"{name} has no column {column!r}", hint=f"it has: {', '.join(present)}; try {advice}")
+            renamed = f"{field}={guess or 'COLUMN'}"
+            raise DataError(
+                f"{name} has no column {column!r}",
+                hint=f"it has: {', '.join(present)}; try --set data.fields.{renamed} (train), "
+                f"--field {renamed} (elsewhere)",
+            )
     references = [wanted["summary"]] if "summary" in wanted else numbered
     identity = data.fields.get("id", "id")
     if "id" in data.fields and identity not in present:
@@ -240,6 +267,8 @@ def _columns(rows: Dataset | Sequence[Mapping[str, Any]], data: Data, name: str)
 
 
 def _problem(row: Mapping[str, Any], columns: _Columns) -> str | None:
+    if isinstance(row, BrokenRow):
+        return row.problem
     dialogue = row.get(columns.dialogue)
     if dialogue is None:
         return f"no {columns.dialogue!r}"
@@ -253,7 +282,17 @@ def _problem(row: Mapping[str, Any], columns: _Columns) -> str | None:
             return f"{column!r} is not text but {type(text).__name__}"
     if not any(text and text.strip() for text in texts):
         return f"no {' or '.join(repr(c) for c in columns.references)}"
+    if not all(_is_unicode(text) for text in (dialogue, *texts) if text):
+        return "not valid Unicode: half of a surrogate pair"
     return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _example(row: Mapping[str, Any], columns: _Columns, default_id: str) -> Example:

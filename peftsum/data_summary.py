@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from peftsum.data import Split, available_splits, load_split
-from peftsum.exceptions import UsageError
-from peftsum.recipe import Data
+from peftsum.data import Split, available_splits, data_section, load_split
+from peftsum.exceptions import DataError
 from peftsum.section import Record
 
 
@@ -35,14 +34,11 @@ def summarize_source(source: str, fields: Sequence[str] = (), *, skip_bad_rows: 
         fields: ``name=column`` for id, dialogue or summary.
         skip_bad_rows: count bad rows instead of raising at the first.
     """
-    named = dict(field.partition("=")[::2] for field in fields)
-    unknown = [name for name, column in named.items() if name not in {"id", "dialogue", "summary"} or not column]
-    if unknown:
-        raise UsageError(
-            f"--field {unknown[0]}: not of the form dialogue=COLUMN", hint="the names are id, dialogue and summary"
-        )
-    data = Data.model_validate({"source": source, "fields": named, "on_bad_row": "skip" if skip_bad_rows else "error"})
-    return [_figures(load_split(data, split)) for split in available_splits(source)]
+    data = data_section(source, fields, skip_bad_rows=skip_bad_rows)
+    splits = available_splits(source)
+    if not splits:
+        raise DataError(f"{source} has no data", hint="put train.jsonl, validation.jsonl and test.jsonl there")
+    return [_figures(load_split(data, split)) for split in splits]
 
 
 def _figures(split: Split) -> SplitSummary:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from peftsum.batching import collate_sources, length_sorted_batches
@@ -10,6 +11,7 @@ from peftsum.progress import task
 from peftsum.recipe import Generation
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DECODE_TOKENS = 8192  # source positions a batch; decoding keeps no gradients, so four times a training batch is safe
@@ -57,11 +59,9 @@ def decode(
     texts = [""] * len(sources)
     was_training = model.training
     model.eval()
-    if generation.do_sample:
-        torch.manual_seed(generation.seed)
     budget = max(1, batch_tokens // generation.num_beams)
     try:
-        with torch.inference_mode(), task(title, len(sources), show=bool(title)) as shown:
+        with torch.inference_mode(), _seeded(generation, device), task(title, len(sources), show=bool(title)) as shown:
             for batch in length_sorted_batches([len(s) for s in sources], budget):
                 inputs = collate_sources([sources[i] for i in batch], tokenizer.pad_token_id)
                 inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
@@ -72,3 +72,17 @@ def decode(
     finally:
         model.train(was_training)
     return texts
+
+
+@contextmanager
+def _seeded(generation: Generation, device: torch.device) -> Iterator[None]:
+    """Seed the sampling, and give the caller's random state back: a training that validates draws on from its own."""
+    import torch
+
+    if not generation.do_sample:
+        yield
+        return
+    gpus = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(generation.seed)
+        yield

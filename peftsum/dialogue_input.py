@@ -25,7 +25,7 @@ def read_dialogues(file: str) -> list[Dialogue]:
         DataError: it is missing, not UTF-8, empty, or a line of a .jsonl file has no ``dialogue``.
     """
     text = _read(file)
-    if file.endswith(".jsonl"):
+    if file.endswith(".jsonl") and text.strip():
         return [_row(file, number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not text.strip():
         raise DataError(
@@ -59,7 +59,8 @@ def _row(file: str, number: int, line: str) -> Dialogue:
     text = row.get("dialogue") if isinstance(row, dict) else None
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{file}:{number}: no dialogue", hint='a line is {"id": "…", "dialogue": "…"}')
-    return Dialogue(str(row.get("id", number)), text.strip())
+    identity = row.get("id")
+    return Dialogue(str(number if identity is None else identity), text.strip())
 
 
 def _shown(file: str) -> str:

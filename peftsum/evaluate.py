@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import (
     PREDICTIONS_FILE,
     Prediction,
@@ -23,7 +24,7 @@ from peftsum.generate import Summarizer
 from peftsum.metrics import aggregate, example_statistics
 from peftsum.metrics.references import resolve_mode
 from peftsum.metrics.scores import ScoreReport
-from peftsum.model import base_revision, count_parameters, default_device
+from peftsum.model import base_revision, content_hash, count_parameters, default_device
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation
 from peftsum.section import Record
@@ -53,10 +54,11 @@ class Evaluation(Scored):
     adapter: str | None
     base: str
     weights: str
-    """Identity of the weights: when the adapter or model was made, or the base's revision."""
+    """Identity of the weights: a hash of the adapter's or model's files, or the base's revision."""
     total_params: int
     prompt: Prompt
     generation: Generation
+    max_source_tokens: int
     evaluate: Readings
 
 
@@ -98,6 +100,7 @@ def evaluate(
     else:
         summarizer = Summarizer(resolved.model.base)
     prompt, generation = prompt or resolved.prompt, generation or resolved.generation
+    source_tokens = resolved.max_source_tokens if resolved.record else section.max_source_tokens
     cost = resolved.record.recipe.cost if resolved.record else Cost()
     device = default_device()
     with measure(cost, device) as measurement:
@@ -105,6 +108,7 @@ def evaluate(
             [e.dialogue for e in examples.examples],
             prompt=prompt,
             generation=generation,
+            max_source_tokens=source_tokens,
             title=f"summaries by {resolved.name}",
         )
     name = resolved.name if resolved.adapter is not None else None
@@ -121,6 +125,7 @@ def evaluate(
         total_params=count_parameters(summarizer.model)[1],
         prompt=prompt,
         generation=generation,
+        max_source_tokens=source_tokens,
         evaluate=measurement.readings,
     )
     folder = Path(out) if out is not None else Path(target) if is_run(Path(target)) else None
@@ -162,7 +167,8 @@ def score(
     unknown = [i for i in by_id if i not in known]
     if unknown:
         raise DataError(
-            f"{predictions}: {len(unknown)} of {len(by_id)} ids are not in {section.source} ({split}), for example {unknown[0]!r}",
+            f"{predictions}: {len(unknown)} of {len(by_id)} ids are not in {section.source} ({split}), "
+            f"for example {unknown[0]!r}",
             hint="check --data and --split",
         )
     chosen = [e for e in examples.examples if e.id in by_id]
@@ -188,4 +194,4 @@ def _scored(split: Split, examples: list[Example], texts: list[str], references:
 
 def weights_identity(target: Target) -> str:
     """Return what changes whenever the weights do."""
-    return target.record.created if target.record is not None else base_revision(target.model)
+    return content_hash([target.adapter / ADAPTER_WEIGHTS]) if target.adapter else base_revision(target.model)

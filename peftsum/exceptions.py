@@ -43,7 +43,7 @@ class UsageError(PeftsumError, ValueError):
     exit_code = EXIT_BAD_INPUT
 
 
-class UnknownNameError(PeftsumError, LookupError):
+class UnknownNameError(PeftsumError, KeyError):
     """A name that is in no registry."""
 
     exit_code = EXIT_BAD_INPUT

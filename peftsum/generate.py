@@ -8,13 +8,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from peftsum.adapters import check_adapter
+from peftsum.adapters import ADAPTER_CONFIG, check_adapter, check_adapter_folder
+from peftsum.artifacts import is_run
 from peftsum.batching import encode_source
 from peftsum.decoding import decode
 from peftsum.exceptions import AdapterError, UsageError
 from peftsum.model import Base, default_device, load_base, quiet_load
 from peftsum.prompts import Prompt
-from peftsum.recipe import Generation
+from peftsum.recipe import Data, Generation
 from peftsum.registry import nearest
 from peftsum.targets import Target, check_same_base, resolve_target
 
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+BASE = "__base__"  # the bare base, by peft's own word for it
+
 
 class Summarizer:
-    """One base with any number of adapters; each keeps the prompt and generation settings it was trained with.
+    r"""One base with any number of adapters; each keeps the prompt and generation settings it was trained with.
 
     Args:
         base: ``builtin:tiny``, a model folder or a Hub id. None takes the base of the first adapter.
@@ -40,7 +43,7 @@ class Summarizer:
 
     Example:
         >>> summarizer = Summarizer(adapters=["adapters/tiny-summary", "adapters/tiny-topic"])
-        >>> summarizer.summarize(["Ann: Lunch at one?\\nBob: Yes, at Joe's."], adapter="tiny-topic")
+        >>> summarizer.summarize(["Ann: Lunch at one?\nBob: Yes, at Joe's."], adapter="tiny-topic")
         ['meeting for lunch']
     """
 
@@ -53,15 +56,19 @@ class Summarizer:
         precision: Literal["auto", "bf16", "fp32"] | None = None,
         device: str | None = None,
     ) -> None:
-        first = resolve_target(adapters[0], base) if adapters else resolve_target(base or "builtin:tiny")
+        folders = [_adapter_folder(adapter) for adapter in adapters]
+        first = resolve_target(folders[0], base) if folders else resolve_target(base or "builtin:tiny")
         changes = {"quantize": quantize, "precision": precision}
         self._model_section = first.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
         self._base_target = first if first.adapter is None else None
-        for adapter in adapters:
-            check_same_base(Path(adapter), self._model_section.base)
+        for folder in folders:
+            check_same_base(folder, self._model_section.base)
         self._base: Base = load_base(self._model_section, frozen=True, device=device or default_device())
         self._model: PreTrainedModel = self._base.model.eval()
         self._targets: dict[str, Target] = {}
+        self._inner: dict[str, str] = {}
+        """Name to what peft calls the adapter: torch allows no dots there, nor the names of a dictionary's methods."""
+        self._loaded = 0
         for adapter in adapters:
             self.load(adapter)
 
@@ -89,43 +96,47 @@ class Summarizer:
         """Load one more adapter beside the others and return the name it has here.
 
         Args:
-            adapter: its folder.
+            adapter: its folder, or a run that made one.
             name: None takes the folder's name, numbered if that is taken.
+
+        Raises:
+            AdapterError: it is missing, damaged or of another base; what was loaded before stays as it was.
+            UsageError: the name is taken, or the adapter is of another kind than those loaded.
         """
-        path = Path(adapter)
-        expected = check_adapter(path)
+        path = _adapter_folder(adapter)
+        expected = set(check_adapter(path))
         check_same_base(path, self._model_section.base)
-        name = name or self._free_name(path.name)
-        inner = name.replace(".", "_")  # torch allows no dots in module names
-        try:
-            with quiet_load():
-                self._attach(path, inner)
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            text = str(error).splitlines()[0][:200]
-            raise AdapterError(
-                f"{path} does not fit {self.base}: {text}", hint="was it trained on another base?"
-            ) from error
-        self._check_all_taken(path, inner, set(expected))
-        self._targets[name] = resolve_target(path, self._model_section.base)
+        name = name or self._free_name(path.resolve().name)
+        if name in self._targets or name == BASE:
+            raise UsageError(f"the name {name!r} is taken", hint="load it under another name")
+        target = resolve_target(path, self._model_section.base)
+        self._loaded += 1
+        inner = f"adapter_{self._loaded:05d}"  # no such name is a part of another, which confuses peft's look-ups
+        self._attach(path, inner, expected)
+        self._targets[name], self._inner[name] = target, inner
         return name
 
     def unload(self, name: str) -> None:
         """Drop an adapter and its memory."""
         self._known(name)
         del self._targets[name]
-        self._model.delete_adapter(name.replace(".", "_"))
+        self._detach(self._inner.pop(name))
 
     def target(self, name: str | None = None) -> Target | None:
         """Return what is known of an adapter, or of the base for None."""
         return self._targets[self._known(name)] if name is not None else self._base_target
 
     def encode(
-        self, dialogues: Sequence[str], adapter: str | None = None, prompt: Prompt | None = None
+        self,
+        dialogues: Sequence[str],
+        adapter: str | None = None,
+        prompt: Prompt | None = None,
+        max_source_tokens: int | None = None,
     ) -> list[list[int]]:
         """Return the token ids of dialogues in the adapter's prompt; a cut one is warned of."""
         target = self.target(adapter)
         prompt = prompt or (target.prompt if target else Prompt())
-        limit = target.max_source_tokens if target else 512
+        limit = max_source_tokens or (target.max_source_tokens if target else Data().max_source_tokens)
         encoded = [encode_source(self._base.tokenizer, prompt, dialogue, limit) for dialogue in dialogues]
         cut = sum(was_cut for _, was_cut in encoded)
         if cut:
@@ -139,6 +150,7 @@ class Summarizer:
         *,
         prompt: Prompt | None = None,
         generation: Generation | None = None,
+        max_source_tokens: int | None = None,
         title: str = "",
     ) -> list[str]:
         """Return a summary for each dialogue, in order.
@@ -148,6 +160,7 @@ class Summarizer:
             adapter: a loaded adapter's name; None takes the only one, or the bare base when none is loaded.
             prompt: instead of the adapter's own.
             generation: instead of the adapter's own.
+            max_source_tokens: where a prompt with its dialogue is cut, instead of the adapter's own.
             title: shown with a progress bar when given.
         """
         if isinstance(dialogues, str):
@@ -155,22 +168,22 @@ class Summarizer:
         adapter = self._chosen(adapter)
         target = self.target(adapter)
         generation = generation or (target.generation if target else Generation())
-        sources = self.encode(dialogues, adapter, prompt)
+        sources = self.encode(dialogues, adapter, prompt, max_source_tokens)
         with self._active(adapter):
             return decode(self._model, self._base.tokenizer, sources, generation, title=title)
 
     def _active(self, adapter: str | None) -> Any:
         if adapter is not None:
-            self._model.set_adapter(adapter.replace(".", "_"))
+            self._model.set_adapter(self._inner[adapter])
             return nullcontext()
         return self._model.disable_adapter() if self._targets else nullcontext()
 
     def _chosen(self, adapter: str | None) -> str | None:
-        if adapter == "__base__":
+        if adapter == BASE:
             return None
         if adapter is None and len(self._targets) > 1:
             raise UsageError(
-                f"several adapters are loaded: {', '.join(self._targets)}", hint="say which: adapter=NAME, or __base__"
+                f"several adapters are loaded: {', '.join(self._targets)}", hint=f"say which: adapter=NAME, or {BASE}"
             )
         if adapter is None:
             return next(iter(self._targets), None)
@@ -192,14 +205,38 @@ class Summarizer:
             free = f"{name}-{number}"
         return free
 
-    def _attach(self, path: Path, inner: str) -> None:
+    def _attach(self, path: Path, inner: str, expected: set[str]) -> None:
+        """Add an adapter to the model, wholly or not at all."""
+        from peft import PeftConfig, PeftModel, get_peft_model
+
+        with quiet_load():
+            config = _read_config(PeftConfig, path)
+            if isinstance(self._model, PeftModel) and config.peft_type != self._model.peft_type:
+                kinds = f"{config.peft_type.value.lower()}, those loaded are {self._model.peft_type.value.lower()}"
+                raise UsageError(f"{path} is of kind {kinds}", hint="load it in a Summarizer of its own")
+            try:
+                if not isinstance(self._model, PeftModel):
+                    self._model = get_peft_model(self._base.model, config, adapter_name=inner)
+                self._model.load_adapter(str(path), adapter_name=inner)
+                self._check_all_taken(path, inner, expected)
+            except (RuntimeError, ValueError, KeyError, TypeError) as error:
+                self._detach(inner)
+                if isinstance(error, AdapterError):
+                    raise
+                raise _unfitting(path, self.base, str(error).splitlines()[0][:200]) from error
+        self._model.eval()
+
+    def _detach(self, inner: str) -> None:
+        """Take an adapter out of the model; the last one leaves the base as it was."""
         from peft import PeftModel
 
-        if isinstance(self._model, PeftModel):
-            self._model.load_adapter(str(path), adapter_name=inner)
-        else:
-            self._model = PeftModel.from_pretrained(self._base.model, str(path), adapter_name=inner)
-        self._model.eval()
+        if not isinstance(self._model, PeftModel):
+            return
+        with quiet_load():
+            if set(self._model.peft_config) <= {inner}:
+                self._model = self._model.unload()
+            elif inner in self._model.peft_config:
+                self._model.delete_adapter(inner)
 
     def _check_all_taken(self, path: Path, inner: str, expected: set[str]) -> None:
         """Refuse a file whose tensors did not all find their place: peft itself only warns."""
@@ -207,8 +244,35 @@ class Summarizer:
 
         taken = set(get_peft_model_state_dict(self._model, adapter_name=inner, save_embedding_layers=False))
         if taken != expected:
-            self._model.delete_adapter(inner)
-            raise AdapterError(
-                f"{path} does not fit {self.base}: {len(taken ^ expected)} of its tensors have no counterpart",
-                hint="was it trained on another base?",
-            )
+            raise _unfitting(path, self.base, f"{len(taken ^ expected)} of its tensors have no counterpart")
+
+
+def _adapter_folder(adapter: str | Path) -> Path:
+    """Return the folder of an adapter, or of the one that a run made.
+
+    Raises:
+        AdapterError: it is not there, or what is there is no adapter.
+    """
+    path = Path(adapter)
+    if is_run(path):
+        made = resolve_target(path).adapter
+        if made is None:
+            raise AdapterError(f"{path} is a full fine-tune and has no adapter", hint=f"pass it as the base: {path}")
+        return made
+    check_adapter_folder(path)
+    return path
+
+
+def _read_config(kind: Any, path: Path) -> Any:
+    try:
+        config = kind.from_pretrained(str(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise AdapterError(
+            f"peft cannot read {path / ADAPTER_CONFIG}: {str(error)[:200]}", hint="was it made by a newer peft?"
+        ) from error
+    config.inference_mode = True
+    return config
+
+
+def _unfitting(path: Path, base: str, text: str) -> AdapterError:
+    return AdapterError(f"{path} does not fit {base}: {text}", hint="was it trained on another base?")

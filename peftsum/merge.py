@@ -12,6 +12,7 @@ from peftsum.artifacts import AdapterRecord
 from peftsum.data import load_split
 from peftsum.exceptions import AdapterError, UsageError
 from peftsum.generate import Summarizer
+from peftsum.model import quiet_load
 from peftsum.recipe import Data
 from peftsum.section import Record
 from peftsum.targets import resolve_target
@@ -66,8 +67,10 @@ def merge(
 
     Raises:
         AdapterError: missing, damaged, of another base, or of a method that cannot be merged.
-        UsageError: ``out`` is taken.
+        UsageError: ``out`` is taken, or the sample is empty.
     """
+    if sample < 1:
+        raise UsageError("the drift needs a dialogue or more to be measured on", hint="pass a sample of 1 or more")
     target = resolve_target(adapter, base)
     if target.adapter is None:
         raise UsageError(f"{adapter} is no adapter", hint="a fully tuned model is a plain transformers folder already")
@@ -107,7 +110,8 @@ def merge(
 
 def _merge_into_full_precision(base: str, adapter: Path, out: Path, record: AdapterRecord | None) -> None:
     summarizer = Summarizer(base, [adapter], quantize="none", precision="fp32", device="cpu")
-    merged = summarizer.model.merge_and_unload(safe_merge=True)
+    with quiet_load():  # it would call T5's untied head news
+        merged = summarizer.model.merge_and_unload(safe_merge=True)
     if record is not None:  # the folder is a full-precision model now, whatever the base was in training
         model = record.recipe.model.model_copy(update={"quantize": "none"})
         record = record.model_copy(update={"recipe": record.recipe.model_copy(update={"model": model})})

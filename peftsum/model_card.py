@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from peftsum.artifacts import AdapterRecord
 from peftsum.cost.readings import Reading, Readings
+from peftsum.model import HUB_ID
 from peftsum.units import format_bytes, format_count, format_joules, format_seconds
 
 FORMATS = {"s": format_seconds, "B": format_bytes, "J": format_joules}
 
 
-def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None) -> str:
-    """Return a model card in the Hub's form: front matter, then Markdown."""
+def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, *, whole: bool = False) -> str:
+    """Return a model card in the Hub's form: front matter, then Markdown.
+
+    Args:
+        folder_name: what the folder is called.
+        record: of the training.
+        costs: of the training; None leaves them out.
+        whole: True for a model that needs no base: fully tuned, or merged.
+    """
     recipe = record.recipe
-    full = not recipe.method.frozen_base
-    share = record.trainable_params / record.total_params
-    kind = "model" if full else "adapter"
+    base = _shown_place(recipe.model.base)
+    trained, total = record.trainable_params, record.total_params
+    train = recipe.train
+    kind = "model" if not recipe.method.frozen_base else "adapter, merged into its base," if whole else "adapter"
     lines = [
         "---",
-        *([] if recipe.model.base.startswith("builtin:") else [f"base_model: {recipe.model.base}"]),
-        f"library_name: {'transformers' if full else 'peft'}",
+        *([f"base_model: {base}"] if _is_hub_id(recipe.model.base) else []),
+        f"library_name: {'transformers' if whole else 'peft'}",
         "tags: [peftsum, summarization, dialogue]",
         "---",
         "",
         f"# {recipe.name}",
         "",
-        f"A {recipe.method.label()} {kind} for dialogues on `{recipe.model.base}` (revision `{record.base_revision}`), "
+        f"A {recipe.method.label()} {kind} for dialogues on `{base}` (revision `{record.base_revision}`), "
         f"made by peftsum {record.peftsum_version} on {record.created[:10]}.",
         "",
         "| | |",
         "|---|---|",
-        f"| trained on | `{recipe.data.source}` (fingerprint `{record.data_fingerprint}`) |",
-        f"| trained parameters | {format_count(record.trainable_params)} of {format_count(record.total_params)} ({share:.2%}) |",
+        f"| trained on | `{_shown_place(recipe.data.source)}` (fingerprint `{record.data_fingerprint}`) |",
+        f"| trained parameters | {format_count(trained)} of {format_count(total)} ({trained / total:.2%}) |",
         f"| base in training | {recipe.model.quantize if recipe.model.quantize != 'none' else 'not quantized'} |",
-        f"| epochs, peak rate, optimizer | {recipe.train.epochs:g}, {recipe.learning_rate:g}, {recipe.train.optimizer} |",
+        f"| epochs, peak rate, optimizer | {train.epochs:g}, {recipe.learning_rate:g}, {train.optimizer} |",
         *(f"| {name.replace('_', ' ')} (sample) | {value:.4f} |" for name, value in record.validation.items()),
         *_cost_lines(costs),
         "",
         "## Use",
         "",
         "```bash",
-        f"peftsum summarize dialogue.txt --adapter {folder_name}"
-        if not full
-        else f"peftsum evaluate {folder_name} --data DATA",
+        f"peftsum summarize dialogue.txt --{'base' if whole else 'adapter'} {folder_name}",
         "```",
         "",
         "The dialogue goes into this prompt, in training and in use:",
@@ -51,25 +60,40 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None) 
         "```",
         "",
     ]
-    if not full:
-        lines += [
-            "Without peftsum:",
-            "",
-            "```python",
-            "from peft import PeftModel",
+    lines += ["Without peftsum:", "", "```python", *_plain_code(folder_name, base, whole), "```", ""]
+    return "\n".join([*lines, "## Limits", "", _LIMITS, ""])
+
+
+def _plain_code(folder_name: str, base: str, whole: bool) -> list[str]:
+    if whole:
+        return [
             "from transformers import AutoModelForSeq2SeqLM",
             "",
-            f'base = AutoModelForSeq2SeqLM.from_pretrained("{recipe.model.base}")  # builtin:tiny is the folder peftsum/builtin/tiny',
-            f'model = PeftModel.from_pretrained(base, "{folder_name}")',
-            "```",
-            "",
+            f'model = AutoModelForSeq2SeqLM.from_pretrained("{folder_name}")',
         ]
-    return "\n".join([*lines, "## Limits", "", _LIMITS, ""])
+    note = "  # the folder peftsum/builtin/tiny" if base == "builtin:tiny" else ""
+    return [
+        "from peft import PeftModel",
+        "from transformers import AutoModelForSeq2SeqLM",
+        "",
+        f'base = AutoModelForSeq2SeqLM.from_pretrained("{base}"){note}',
+        f'model = PeftModel.from_pretrained(base, "{folder_name}")',
+    ]
+
+
+def _is_hub_id(base: str) -> bool:
+    return bool(HUB_ID.match(base)) and not base.startswith(".") and not Path(base).exists()
+
+
+def _shown_place(name: str) -> str:
+    """Return a Hub id or built-in as it is, and the last part of a path: where it lay on this machine helps no one."""
+    path = Path(name).expanduser()
+    return path.resolve().name if path.is_absolute() or name.startswith(".") else name
 
 
 _LIMITS = (
     "Summaries can state what nobody said, name the wrong speaker and drop what matters. Read them beside the dialogue "
-    "where something hangs on them. Quality was measured on dialogues like those of the training data, and on no others."
+    "where something hangs on them. Quality was measured on dialogues like those of the training data, on no others."
 )
 
 

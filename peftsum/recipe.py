@@ -14,6 +14,7 @@ from peftsum.prompts import Prompt
 from peftsum.section import Section
 
 FULL_LEARNING_RATE = 1e-4  # usual for Flan-T5 with AdamW; Adafactor recipes set their own
+SEEDS = 2**32  # numpy takes no others
 LR_RATIO = 10.0  # LoRA learns best near 10x the full-tuning rate (Schulman et al. 2025)
 
 
@@ -25,7 +26,8 @@ class Model(Section):
     revision: str | None = None
     """The Hub revision (branch, tag or commit); none means the newest."""
     quantize: Literal["none", "int8", "nf4"] = "none"
-    """8-bit or 4-bit weights through bitsandbytes, for a frozen base. Saves memory from Flan-T5-large up; costs speed."""
+    """8-bit or 4-bit weights through bitsandbytes, for a frozen base. Saves memory from Flan-T5-large up; costs
+    speed."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic: bf16 where the machine has it, else fp32. Never fp16, in which T5 overflows."""
     attention: Literal["auto", "eager", "sdpa"] = "auto"
@@ -42,7 +44,8 @@ class Data(Section):
     on_bad_row: Literal["error", "skip"] = "error"
     """A row without dialogue or summary: stop and name it, or skip it, counted and reported."""
     max_source_tokens: int = Field(512, ge=16)
-    """Prompt and dialogue are cut to this many tokens (the dialogue's end is cut, the prompt stays); cuts are counted."""
+    """Prompt and dialogue are cut to this many tokens (the dialogue's end is cut, the prompt stays); cuts are
+    counted."""
     max_target_tokens: int = Field(128, ge=4)
     """Summaries are cut to this many tokens in training; cuts are counted."""
     limit_train: int | None = Field(None, gt=0)
@@ -77,7 +80,8 @@ class Train(Section):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: about 0.6 times the memory, 0.76 times the speed."""
     dropout: float | None = Field(None, ge=0, lt=1)
-    """Dropout of the base. None: 0 under a frozen base, where it buys little and costs a third of a step on a CPU; the base's own under full tuning."""
+    """Dropout of the base. None: 0 under a frozen base, where it buys little and costs a third of a step on a CPU;
+    the base's own under full tuning."""
     eval_every: int | None = Field(None, gt=0)
     """Optimizer steps between validations; None: four times in the run."""
     eval_examples: int = Field(64, ge=0)
@@ -92,7 +96,7 @@ class Train(Section):
     """Newest checkpoints kept."""
     trackers: list[str] = Field(default_factory=list)
     """Experiment trackers by accelerate's names (tensorboard, wandb, …); metrics.jsonl is always written."""
-    seed: int = 13
+    seed: int = Field(13, ge=0, lt=SEEDS)
     """Seed of data order, initialisation and dropout."""
 
 
@@ -119,8 +123,20 @@ class Generation(Section):
     """Penalty on tokens already written; 1 is off."""
     length_penalty: float = 1.0
     """Exponent on the length in beam scores."""
-    seed: int = 13
+    seed: int = Field(13, ge=0, lt=SEEDS)
     """Seed of sampling."""
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> Self:
+        if self.min_new_tokens > self.max_new_tokens:
+            raise ValueError(
+                f"`min_new_tokens` ({self.min_new_tokens}) is more than `max_new_tokens` ({self.max_new_tokens})"
+            )
+        sampling = {"temperature", "top_k", "top_p"}
+        changed = [n for n in sampling if getattr(self, n) != type(self).model_fields[n].default]
+        if changed and not self.do_sample:
+            raise ValueError("`temperature`, `top_k` and `top_p` act only with `do_sample: true`")
+        return self
 
 
 class Recipe(Section):

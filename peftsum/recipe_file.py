@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Hashable, Iterable, Sequence
+import reprlib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
+from yaml.reader import ReaderError
 
 from peftsum.exceptions import RecipeError
 from peftsum.methods import METHODS
 from peftsum.recipe import Recipe
 
 Path_ = tuple[str | int, ...]
+
+MERGE_TAG = "tag:yaml.org,2002:merge"
+NOT_A_SECTION = {"dict_type", "model_type", "model_attributes_type"}  # pydantic's words for "no mapping here"
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,37 +45,58 @@ class _Source:
         self.name = name
         self.lines: dict[Path_, int] = {}
         self.problems: list[str] = []
-        loader = _Loader(text)
+        self._walked: set[int] = set()
         try:
-            node = loader.get_single_node()
-            if node is not None:
-                self._walk(node, ())
-            self.values: Any = loader.construct_document(node) if node is not None else {}
+            self.values: Any = self._read(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
-            raise RecipeError(
-                f"{name}{line}: not valid YAML: {error.problem or error.context}",
-                hint="mind the indentation, and quote texts that hold ': ' or '#'",
-            ) from error
+            raise self._no_yaml(line, error.problem or error.context or "") from error
+        except ReaderError as error:
+            line = f":{text.count(chr(10), 0, error.position) + 1}"
+            raise self._no_yaml(line, f"it holds the control character {error.character:#04x}") from error
+        except ValueError as error:  # a date such as 2024-13-45
+            raise self._no_yaml("", str(error)) from error
+        except RecursionError as error:
+            raise self._no_yaml("", "it is nested too deeply") from error
+
+    def _no_yaml(self, line: str, reason: str) -> RecipeError:
+        return RecipeError(
+            f"{self.name}{line}: not valid YAML: {reason}",
+            hint="mind the indentation, and quote texts that hold ': ' or '#'",
+        )
+
+    def _read(self, text: str) -> Any:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return {}
+            self._walk(loader, node, ())
+            return loader.construct_document(node)
         finally:
             loader.dispose()
 
-    def _walk(self, node: yaml.Node, path: Path_) -> None:
+    def _walk(self, loader: _Loader, node: yaml.Node, path: Path_) -> None:
         self.lines.setdefault(path, node.start_mark.line + 1)
+        if id(node) in self._walked:  # an alias; one that holds itself would never end
+            return
+        self._walked.add(id(node))
         if isinstance(node, yaml.MappingNode):
             seen: set[Hashable] = set()
             for key_node, value_node in node.value:
-                key = key_node.value
+                if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == MERGE_TAG:
+                    continue  # the first is refused when it is constructed, the second is resolved there
+                key = loader.construct_object(key_node)
                 line = key_node.start_mark.line + 1
                 if key in seen:
                     self.problems.append(f"{self.name}:{line}: {_dotted((*path, key))} stands twice")
                 seen.add(key)
                 self.lines[(*path, key)] = line
-                self._walk(value_node, (*path, key))
+                self._walk(loader, value_node, (*path, key))
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self._walk(item, (*path, index))
+                self._walk(loader, item, (*path, index))
 
     def where(self, path: Path_) -> str:
         """Return ``file:line`` of the path, or of the nearest section around it that stands in the file."""
@@ -115,7 +144,7 @@ def parse_recipe(text: str, *, name: str = "recipe", overrides: Sequence[str] = 
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        problems = source.problems + [_describe(e, source, set_paths) for e in error.errors()]
+        problems = source.problems + [_describe(e, source, set_paths) for e in _one_a_union(error.errors())]
         raise _as_error(problems) from error
     if source.problems:
         raise _as_error(source.problems)
@@ -141,7 +170,7 @@ def _apply(values: dict[str, Any], override: str) -> Path_:
         raise RecipeError(f"--set {override}: not of the form a.b=value", hint="for example --set train.epochs=2")
     try:
         value = yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"--set {override}: the value is not YAML", hint="quote it: --set 'a.b=\"text\"'") from error
     section = values
     for key in keys[:-1]:
@@ -152,30 +181,64 @@ def _apply(values: dict[str, Any], override: str) -> Path_:
     return keys
 
 
-def _describe(error: ErrorDetails, source: _Source, set_paths: dict[Path_, str]) -> str:
+def _one_a_union(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
+    """Return one error for a value that fits none of several types, where pydantic gives one for each of them.
+
+    Kept is one inside the value, such as the third item of a list, before one of the value as a whole.
+    """
+    kept: dict[Path_, ErrorDetails] = {}
+    for error in errors:
+        path = tuple(error["loc"])
+        union = next((path[:i] for i, part in enumerate(path) if _is_tag(part) and part != "[key]"), path)
+        inner = len(_without_tags(path)) > len(_without_tags(union))
+        if union not in kept or inner:
+            kept[union] = error
+    return list(kept.values())
+
+
+def _is_tag(part: str | int) -> bool:
+    return isinstance(part, str) and part.endswith("]") and "[" in part
+
+
+def _describe(error: ErrorDetails, source: _Source, set_paths: Mapping[Path_, str]) -> str:
     path = _without_tags(error["loc"])
-    where = f"--set {set_paths[path]}" if path in set_paths else source.where(path)
-    if error["type"] == "extra_forbidden":
-        known = _keys_at(path[:-1], source.values)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"].startswith("union_tag"):
+        path = (*path, "kind")
+    elif error["type"] == "value_error" and not path and (named := re.match(r"[a-z_]+(\.[a-z_]+)+(?=[: ])", message)):
+        return f"{_place(tuple(named[0].split('.')), source, set_paths)}: {message}"
+    where = _place(path, source, set_paths)
+    if error["type"] == "extra_forbidden" or error["loc"][-1:] == ("[key]",):
+        known = _expected(error) or _keys_at(path[:-1], source.values)
         guesses = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
         advice = f"did you mean {guesses[0]}?" if guesses else f"known: {', '.join(known)}"
         return f"{where}: unknown key {_dotted(path)}; {advice}"
     if error["type"] == "missing":
         return f"{where}: {_dotted(path)} is missing"
     if error["type"].startswith("union_tag"):
-        return f"{where}: {_dotted(path)}.kind {_advice_for_kind(error['input'])}"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error" and not path:
-        return f"{where}: {message}"
+        return f"{where}: {_dotted(path)} {_advice_for_kind(error['input'])}"
     value = error["input"]
+    if error["type"] in NOT_A_SECTION:
+        message = f"should be a section of keys{', such as `kind: lora`' if path == ('method',) else ''}"
     near = _near_literal(error, value)
-    shown = f" (got {value!r}{near})" if not isinstance(value, (dict, BaseModel)) else ""
+    shown = f" (got {_short.repr(value)}{near})" if not isinstance(value, (dict, BaseModel)) else ""
     return f"{where}: {_dotted(path)}: {message[0].lower()}{message[1:]}{shown}"
 
 
+def _place(path: Path_, source: _Source, set_paths: Mapping[Path_, str]) -> str:
+    """Return the override that set the path, or something around or inside it, or else its place in the file."""
+    covering = [text for keys, text in set_paths.items() if path[: len(keys)] == keys]
+    inside = [text for keys, text in set_paths.items() if keys[: len(path)] == path and path not in source.lines]
+    chosen = covering or inside
+    return f"--set {chosen[-1]}" if chosen else source.where(path)
+
+
+def _expected(error: ErrorDetails) -> list[str]:
+    return re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
+
+
 def _near_literal(error: ErrorDetails, value: object) -> str:
-    expected = str(error.get("ctx", {}).get("expected", ""))
-    near = difflib.get_close_matches(str(value), re.findall(r"'([^']+)'", expected), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(value), _expected(error), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -185,12 +248,12 @@ def _advice_for_kind(method: object) -> str:
     if kind is None:
         return f"is missing; known: {known}"
     near = difflib.get_close_matches(str(kind), list(METHODS), n=1, cutoff=0.4)
-    return f"is no method (got {kind!r}; {f'did you mean {near[0]}? ' if near else ''}known: {known})"
+    return f"is no method (got {_short.repr(kind)}; {f'did you mean {near[0]}? ' if near else ''}known: {known})"
 
 
 def _without_tags(location: Iterable[str | int]) -> Path_:
-    """Return a pydantic location without the discriminator tags that it inserts after ``method``."""
-    path = tuple(location)
+    """Return a pydantic location without the tags it inserts: a method's kind, a union's member, a key's mark."""
+    path = tuple(part for part in location if not _is_tag(part))
     if len(path) > 1 and path[0] == "method" and path[1] in METHODS:
         path = (path[0], *path[2:])
     return path
@@ -202,7 +265,7 @@ def _keys_at(path: Path_, values: dict[str, Any]) -> list[str]:
     for key in path:
         if key == "method":
             kind = str((values.get("method") or {}).get("kind"))
-            model = METHODS[kind] if kind in METHODS else None
+            model = METHODS.get(kind)
         elif model is not None:
             field = model.model_fields.get(str(key))
             annotation = field.annotation if field else None

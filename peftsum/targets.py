@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from peftsum.adapters import ADAPTER_CONFIG, adapter_base, is_adapter, read_adapter_record
-from peftsum.artifacts import ADAPTER_RECORD, RUN_FILE, AdapterRecord, RunRecord, is_run, read_record
-from peftsum.exceptions import AdapterError, UsageError
+from peftsum.adapters import ADAPTER_CONFIG, adapter_base, is_adapter, is_made_by, read_adapter_record
+from peftsum.artifacts import ADAPTER_RECORD, MODEL_CONFIG, RUN_FILE, AdapterRecord, RunRecord, is_run, read_record
+from peftsum.exceptions import AdapterError, ModelError, UsageError
 from peftsum.model import base_revision, local_folder
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation, Model
@@ -52,7 +52,7 @@ def resolve_target(text: str | Path, base: str | None = None) -> Target:
     record = read_adapter_record(folder) if folder is not None else None
     quantized = record.recipe.model.quantize if record else "none"
     model = Model(base=str(text), quantize=quantized, precision=record.recipe.model.precision if record else "auto")
-    return _target(path.name or str(text), model, None, record)
+    return _target(path.resolve().name if folder else path.name, model, None, record)
 
 
 def _of_run(path: Path, base: str | None) -> Target:
@@ -62,23 +62,19 @@ def _of_run(path: Path, base: str | None) -> Target:
             f"{path} is not finished (it is {run.status})", hint=f"peftsum train RECIPE --run-dir {path} --resume"
         )
     if run.adapter_dir is None:
+        if not (path / "model" / MODEL_CONFIG).is_file():
+            raise ModelError(f"the model of {path} is no longer in it", hint="train its recipe again")
         target = resolve_target(path / "model")
     else:
         adapter = Path(run.adapter_dir)
         if not is_adapter(adapter):
+            raise AdapterError(f"the adapter of {path} is no longer at {adapter}", hint="train its recipe again")
+        if not is_made_by(adapter, run):
             raise AdapterError(
-                f"the adapter of {path} is no longer at {adapter}", hint="put it back, or train again with --force"
+                f"the adapter at {adapter} is of another training than {path}", hint="name the adapter, or train again"
             )
         target = _of_adapter(adapter, base)
-    return Target(
-        path.name,
-        target.model,
-        target.adapter,
-        target.prompt,
-        target.generation,
-        target.max_source_tokens,
-        target.record,
-    )
+    return replace(target, name=path.resolve().name)
 
 
 def _of_adapter(path: Path, base: str | None) -> Target:
@@ -86,14 +82,15 @@ def _of_adapter(path: Path, base: str | None) -> Target:
     named = adapter_base(path)
     if base is not None:
         check_same_base(path, base)
-    if record is not None:
-        model = record.recipe.model.model_copy(update={"base": base} if base else {})
-        return _target(path.name, model, path, record)
-    if base is None and named is None:
+    wanted = base or named
+    if wanted is None:
         raise AdapterError(
             f"{path / ADAPTER_CONFIG} names no base, and there is no {ADAPTER_RECORD}", hint=UNKNOWN_BASE_HINT
         )
-    return _target(path.name, Model(base=base or str(named)), path, None)
+    if Path(wanted).is_absolute() and not Path(wanted).exists():
+        raise AdapterError(f"the base of {path}, {wanted}, is not on this machine", hint=UNKNOWN_BASE_HINT)
+    model = record.recipe.model.model_copy(update={"base": wanted}) if record else Model(base=wanted)
+    return _target(path.resolve().name, model, path, record)
 
 
 def check_same_base(adapter: Path, base: str) -> None:
@@ -104,9 +101,9 @@ def check_same_base(adapter: Path, base: str) -> None:
     """
     record = read_adapter_record(adapter)
     named = adapter_base(adapter)
-    if record is None and named is None:
-        return  # plain PEFT without a name: the shapes decide on loading
     folder = local_folder(base)
+    if record is None and (named is None or Path(named).is_absolute() or _same_content(named, folder)):
+        return  # plain PEFT, and no name or a path on some machine: the shapes decide on loading
     if record is not None and folder is not None and base_revision(Model(base=base)) == record.base_revision:
         return
     if named != base:
@@ -116,6 +113,13 @@ def check_same_base(adapter: Path, base: str) -> None:
             f"{adapter} was trained on {named} of revision {record.base_revision}, and {base} is another one now",
             hint="train the adapter again on this base",
         )
+
+
+def _same_content(named: str, folder: Path | None) -> bool:
+    """Tell whether a base that plain PEFT named by its path is the folder, byte for byte."""
+    if folder is None or not (Path(named) / MODEL_CONFIG).is_file():
+        return False
+    return base_revision(Model(base=named)) == base_revision(Model(base=str(folder)))
 
 
 def _target(name: str, model: Model, adapter: Path | None, record: AdapterRecord | None) -> Target:

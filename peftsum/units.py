@@ -4,6 +4,7 @@ from __future__ import annotations
 
 JOULES_PER_WATT_HOUR = 3600.0
 KIB = 1024
+MIB = 1024**2
 GIB = 1024**3
 MEGABYTE = 10**6  # file sizes are quoted in decimal megabytes, as file managers and hubs do
 

@@ -24,4 +24,3 @@ from peftsum.units import format_bytes, format_count, format_joules, format_seco
 )
 def test_a_quantity_is_shown_with_its_unit(shown: str, expected: str) -> None:
     assert shown == expected
-

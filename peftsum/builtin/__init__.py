@@ -1,0 +1,1 @@
+"""What is shipped so that the first try needs no Hub: a small base and a set of dialogues."""

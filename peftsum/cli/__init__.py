@@ -51,17 +51,19 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [a for a in arguments if a != "--debug"]  # so that it may stand behind the command too
     quiet_libraries()
     try:
-        cli.main(arguments, prog_name="peftsum", standalone_mode=False)
+        code = cli.main(arguments, prog_name="peftsum", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)  # click returns the code of `context.exit`
     except PeftsumError as error:
         if debug:
             raise
         report_error(error.message, error.hint)
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError:
+        report_error("no command is given", f"one of {', '.join(cli.commands)}; peftsum --help says what each does")
+        sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "peftsum"
-        report_error(error.format_message(), f"{command} --help shows how it is used")
+        report_error(" ".join(error.format_message().split()), f"{command} --help shows how it is used")
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         report_error("interrupted", "what was written before is whole; run the command again")
@@ -78,3 +80,14 @@ def main(arguments: list[str] | None = None) -> None:
         )
         report_error(failure.message, failure.hint)
         sys.exit(failure.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if debug or not _is_lack_of_memory(error):
+            raise
+        report_error("the memory is not enough", "lower train.batch_tokens, or set train.gradient_checkpointing: true")
+        sys.exit(EXIT_FAILED)
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Tell whether Python, torch on a GPU or torch on a CPU could not allocate; torch is not imported for it."""
+    named = type(error).__name__ in {"MemoryError", "OutOfMemoryError"}
+    return named or "can't allocate memory" in str(error)

@@ -32,10 +32,8 @@ def adapters(context: click.Context, folder: Path, as_json: bool) -> None:
     else:
         width = max((len(listing.name) for listing in found), default=4)
         for listing in found:
-            state = listing.problem or "ok"
-            click.echo(
-                f"{listing.name:{width}}  {listing.method:24}  {listing.base or '?':20}  {format_bytes(listing.weight_bytes):>8}  {state}"
-            )
+            size, state = format_bytes(listing.weight_bytes), listing.problem or "ok"
+            click.echo(f"{listing.name:{width}}  {listing.method:20}  {listing.base or '?':20}  {size:>8}  {state}")
         if not found:
             click.echo(f"no adapters in {folder}", err=True)
     if any(listing.problem for listing in found):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from peftsum.cli.output import json_option, print_json
+from peftsum.cli.output import fields_option, json_option, print_json
 
 EPILOG = """
 Example:
@@ -17,14 +17,7 @@ Example:
 
 @click.command(epilog=EPILOG)
 @click.argument("source")
-@click.option(
-    "--field",
-    "fields",
-    multiple=True,
-    metavar="NAME=COLUMN",
-    help="Column that holds id, dialogue or summary. Repeatable.",
-)
-@click.option("--skip-bad-rows", is_flag=True, help="Count bad rows instead of stopping at the first.")
+@fields_option
 @json_option
 def data(source: str, fields: tuple[str, ...], skip_bad_rows: bool, as_json: bool) -> None:
     """Check SOURCE row by row and show what is in it, split by split."""
@@ -36,7 +29,9 @@ def data(source: str, fields: tuple[str, ...], skip_bad_rows: bool, as_json: boo
         return
     for split in summary:
         click.echo(
-            f"{split.split}: {split.dialogues} dialogues, {split.bad_rows} bad rows, {split.repeated_dialogues} repeated; "
+            f"{split.split}: {split.dialogues} dialogues, {split.bad_rows} bad rows, "
+            f"{split.repeated_dialogues} repeated; "
             f"{split.turns_median:g} turns and {split.words_median:g} words (median), longest {split.words_max} words; "
-            f"summaries {split.summary_words_median:g} words, {split.references_max} reference{'s' if split.references_max > 1 else ''}"
+            f"summaries {split.summary_words_median:g} words, "
+            f"{split.references_max} reference{'s' if split.references_max > 1 else ''}"
         )

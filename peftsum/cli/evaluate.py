@@ -7,13 +7,14 @@ from typing import Literal
 
 import click
 
-from peftsum.cli.output import json_option, print_json, print_scores, references_option
+from peftsum.cli.output import fields_option, json_option, print_json, print_scores, references_option
 
 EPILOG = """
 Example:
 
 \b
     peftsum evaluate adapters/tiny-summary --data builtin:dialogues
+    peftsum evaluate adapters/tiny-topic --data builtin:dialogues --field summary=topic
     peftsum evaluate runs/lora --data my-dialogues/ --split validation --json
 """
 
@@ -23,6 +24,7 @@ Example:
 @click.option("--data", "source", required=True, help="Hub id, file, folder or builtin:dialogues.")
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
+@fields_option
 @references_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for predictions.jsonl; a run takes its own.")
 @click.option("--base", help="Base to take instead of the one the adapter names.")
@@ -32,15 +34,26 @@ def evaluate(
     source: str,
     split: str,
     limit: int | None,
+    fields: tuple[str, ...],
+    skip_bad_rows: bool,
     references: Literal["first", "mean", "max"] | None,
     out: Path | None,
     base: str | None,
     as_json: bool,
 ) -> None:
     """Generate summaries with TARGET (adapter, model folder, Hub id, builtin:tiny or run) and score them."""
+    from peftsum.data import data_section
     from peftsum.evaluate import evaluate as evaluate_target
 
-    evaluation = evaluate_target(target, source, split, limit=limit, references=references, out=out, base=base)
+    evaluation = evaluate_target(
+        target,
+        data_section(source, fields, skip_bad_rows=skip_bad_rows),
+        split,
+        limit=limit,
+        references=references,
+        out=out,
+        base=base,
+    )
     if as_json:
         print_json(
             {

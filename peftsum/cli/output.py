@@ -10,10 +10,16 @@ from typing import Any
 
 import click
 
+CHATTY = (
+    *("transformers", "datasets", "peft", "accelerate", "bitsandbytes"),
+    *("huggingface_hub", "filelock", "urllib3", "httpx", "httpx2"),
+)
+
 
 def report_error(message: str, hint: str) -> None:
-    """Print the two lines of an expected failure."""
-    click.echo(f"error: {message}", err=True)
+    """Print the two lines of an expected failure; several problems of a recipe have a line each."""
+    for line in message.splitlines():
+        click.echo(f"error: {line}", err=True)
     click.echo(f"hint: {hint}", err=True)
 
 
@@ -21,7 +27,7 @@ def quiet_libraries() -> None:
     """Send our messages to stderr and keep the libraries' chatter off it."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("peftsum").setLevel(logging.INFO)
-    for name in ("transformers", "datasets", "peft", "accelerate", "bitsandbytes", "filelock", "urllib3", "httpx"):
+    for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -44,6 +50,15 @@ def set_option(function: Any) -> Any:
     """Add ``--set a.b=c``."""
     text = "Override a recipe key, for example --set train.epochs=2; the value is read as YAML. Repeatable."
     return click.option("--set", "overrides", multiple=True, metavar="A.B=C", help=text)(function)
+
+
+def fields_option(function: Any) -> Any:
+    """Add ``--field`` and ``--skip-bad-rows``, the parts of a recipe's `data` section that other commands need."""
+    text = "Column that holds id, dialogue or summary, for example --field summary=topic. Repeatable."
+    function = click.option(
+        "--skip-bad-rows", is_flag=True, help="Leave bad rows out and count them, instead of stopping at the first."
+    )(function)
+    return click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help=text)(function)
 
 
 def references_option(function: Any) -> Any:

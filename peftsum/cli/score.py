@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from peftsum.cli.output import json_option, print_json, print_scores, references_option
+from peftsum.cli.output import fields_option, json_option, print_json, print_scores, references_option
 
 EPILOG = """
 Example:
@@ -22,15 +22,25 @@ Example:
 @click.argument("predictions", type=click.Path(path_type=Path))
 @click.option("--data", "source", required=True, help="Hub id, file, folder or builtin:dialogues.")
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
+@fields_option
 @references_option
 @json_option
 def score(
-    predictions: Path, source: str, split: str, references: Literal["first", "mean", "max"] | None, as_json: bool
+    predictions: Path,
+    source: str,
+    split: str,
+    fields: tuple[str, ...],
+    skip_bad_rows: bool,
+    references: Literal["first", "mean", "max"] | None,
+    as_json: bool,
 ) -> None:
     """Score PREDICTIONS, made by anything: a JSON object a line with "id" and "prediction". Needs no model."""
+    from peftsum.data import data_section
     from peftsum.evaluate import score as score_file
 
-    scored = score_file(predictions, source, split, references=references)
+    scored = score_file(
+        predictions, data_section(source, fields, skip_bad_rows=skip_bad_rows), split, references=references
+    )
     if as_json:
         print_json(scored.scores)
     else:

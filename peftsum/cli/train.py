@@ -48,8 +48,8 @@ def train(
     as_json: bool,
 ) -> None:
     """Train RECIPE and save the run and its adapter (full tuning saves its model in the run)."""
+    from peftsum.prepare import describe_plan, prepare
     from peftsum.recipe_file import load_recipe
-    from peftsum.train import describe_plan, prepare
     from peftsum.train import train as train_recipe
 
     loaded = load_recipe(recipe, overrides)
@@ -85,7 +85,8 @@ def train(
         click.echo(f"cost: {', '.join(shown)}")
     if "val_rougeL" in record.validation:
         click.echo(
-            f"validation sample: loss {record.validation['val_loss']:.3f}, ROUGE-L {100 * record.validation['val_rougeL']:.1f}"
+            f"validation sample: loss {record.validation['val_loss']:.3f}, "
+            f"ROUGE-L {100 * record.validation['val_rougeL']:.1f}"
         )
     where = record.adapter_dir or str(Path(run_dir or Path("runs") / loaded.name) / "model")
     click.echo(f"saved: {where}")

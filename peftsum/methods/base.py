@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, ClassVar
 
+from peftsum.exceptions import RecipeError
 from peftsum.section import Section
 
 if TYPE_CHECKING:
@@ -41,7 +43,17 @@ class PeftMethodSection(MethodSection):
         raise NotImplementedError  # abstract: every peft method overrides it
 
     def attach(self, model: PreTrainedModel, adapter: str = "default") -> PreTrainedModel:
-        """Return a ``PeftModel`` around the frozen base; adapter weights are fp32 whatever the base's precision."""
+        """Return a ``PeftModel`` around the frozen base; adapter weights are fp32 whatever the base's precision.
+
+        Raises:
+            RecipeError: the base has no layer that this method's settings name.
+        """
         from peft import get_peft_model
 
-        return get_peft_model(model, self.peft_config(), adapter_name=adapter, autocast_adapter_dtype=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers has renamed
+                return get_peft_model(model, self.peft_config(), adapter_name=adapter, autocast_adapter_dtype=True)
+        except ValueError as error:
+            text = str(error).splitlines()[0][:200]
+            raise RecipeError(f"method: {self.kind} does not fit the base: {text}", hint="mend `method`") from error

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from peftsum.exceptions import RecipeError
 from peftsum.methods.base import PeftMethodSection
+from peftsum.registry import nearest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TARGET_SETS: dict[str, str | list[str]] = {
     "all-linear": "all-linear",  # peft's word for q, k, v, o, wi_0, wi_1, wo; lm_head stays out
@@ -28,7 +33,7 @@ class Lora(PeftMethodSection):
     targets: Literal["all-linear", "attention", "qv"] | list[str] = "all-linear"
     """Layers that get an update: all linear layers (learns most), `attention` (q, k, v, o), `qv`, or module names."""
     dora: bool = False
-    """Learn the magnitude of each output apart from its direction (Liu et al. 2024). Slower, a little better at low rank."""
+    """Learn the magnitude of each output apart from its direction (Liu et al. 2024). Slower; better at low rank."""
     rslora: bool = False
     """Scale by alpha/sqrt(r), which keeps high ranks stable (Kalajdzievski 2023)."""
 
@@ -37,6 +42,19 @@ class Lora(PeftMethodSection):
         if isinstance(self.targets, list) and not self.targets:
             raise ValueError("`targets` names no layer; take all-linear, attention, qv or a list of module names")
         return self
+
+    def attach(self, model: PreTrainedModel, adapter: str = "default") -> PreTrainedModel:
+        """Attach as every peft method does, once each layer named is known to be there: peft passes over others."""
+        if isinstance(self.targets, list):
+            names = {part for name, _ in model.named_modules() for part in _endings(name)}
+            for target in self.targets:
+                if target not in names:
+                    guess = nearest(target, {name for name in names if name.isidentifier()})
+                    raise RecipeError(
+                        f"method.targets: the base has no layer named {target!r}",
+                        hint=f"did you mean {guess!r}?" if guess else "T5 has q, k, v, o, wi_0, wi_1, wo",
+                    )
+        return super().attach(model, adapter)
 
     def peft_config(self) -> object:
         """Return peft's ``LoraConfig``."""
@@ -59,3 +77,9 @@ class Lora(PeftMethodSection):
         name = "dora" if self.dora else "rslora" if self.rslora else "lora"
         targets = ",".join(self.targets) if isinstance(self.targets, list) else self.targets
         return f"{name} r{self.rank} {targets}"
+
+
+def _endings(name: str) -> list[str]:
+    """Return what a target may call a module: its name, or any of the name's ends at a dot."""
+    parts = name.split(".")
+    return [".".join(parts[i:]) for i in range(len(parts))]

@@ -1,0 +1,56 @@
+"""The recipes that are shipped: each loads, and is headed by the command that runs it and by whom it is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from peftsum.recipe_file import load_recipe
+from peftsum.starter import write_starter_recipes
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = sorted((ROOT / "recipes").rglob("*.yaml"))
+HUB = ["full", "lora", "lora-int8", "qlora-nf4", "dora", "ia3"]
+TINY = ["full", "lora", "lora-int8", "topic"]
+
+
+def test_the_recipes_are_there() -> None:
+    assert len(SHIPPED) >= 9
+    names = {path.relative_to(ROOT / "recipes").as_posix() for path in SHIPPED}
+    assert names >= {f"{name}.yaml" for name in HUB} | {f"tiny/{name}.yaml" for name in TINY}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_shipped_recipe_loads_and_says_how_to_run_it_and_for_whom(path: Path) -> None:
+    recipe = load_recipe(path)
+    header = path.read_text(encoding="utf-8").split("name:")[0]
+    assert f"peftsum train {path.relative_to(ROOT).as_posix()}" in header
+    assert "For whom" in header
+    if path.parent.name == "tiny":
+        assert (recipe.model.base, recipe.data.source) == ("builtin:tiny", "builtin:dialogues")
+        assert recipe.name.startswith("tiny-")  # beside the ones for the Hub in runs/ and adapters/
+    else:
+        assert recipe.model.base.startswith("google/flan-t5-")
+
+
+def test_names_are_unique_so_that_runs_do_not_collide() -> None:
+    names = [load_recipe(path).name for path in SHIPPED]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_an_adapter_takes_a_higher_rate_than_full_tuning(path: Path) -> None:
+    recipe, full = load_recipe(path), load_recipe(path.parent / "full.yaml")
+    if recipe.method.frozen_base:
+        assert recipe.learning_rate >= 3 * full.learning_rate
+
+
+def test_init_writes_every_recipe_and_leaves_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "lora.yaml").write_text("mine", encoding="utf-8")
+    written, kept = write_starter_recipes(tmp_path)
+    assert kept == [tmp_path / "lora.yaml"]
+    assert (tmp_path / "lora.yaml").read_text(encoding="utf-8") == "mine"
+    assert {p.relative_to(tmp_path) for p in [*written, *kept]} == {p.relative_to(ROOT / "recipes") for p in SHIPPED}
+    for path in written:
+        assert path.read_bytes() == (ROOT / "recipes" / path.relative_to(tmp_path)).read_bytes()
