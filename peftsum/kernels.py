@@ -6,7 +6,7 @@ and the tanh GELU, each written as several operations, take most of the rest.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.lora import Linear
@@ -22,7 +22,7 @@ class FusedRMSNorm(T5LayerNorm):  # type: ignore[misc]  # transformers ships no 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Return the normalised states, (batch, length, d_model)."""
         if hidden_states.dtype != self.weight.dtype:  # under autocast the library's own rules of precision apply
-            return super().forward(hidden_states)
+            return cast("torch.Tensor", super().forward(hidden_states))
         return functional.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
 
 
@@ -34,10 +34,10 @@ class FusedLoraLinear(Linear):  # type: ignore[misc]  # peft ships no types
         name = self.active_adapters[0] if len(self.active_adapters) == 1 else None
         plain = not (args or kwargs or self.disable_adapters or self.merged or torch.is_autocast_enabled(x.device.type))
         if not plain or name not in self.lora_A or name in self.lora_variant:
-            return super().forward(x, *args, **kwargs)
+            return cast("torch.Tensor", super().forward(x, *args, **kwargs))
         up, down = self.lora_B[name].weight, self.lora_A[name].weight  # (out, r), (r, in)
         if not x.dtype == up.dtype == self.base_layer.weight.dtype:
-            return super().forward(x)
+            return cast("torch.Tensor", super().forward(x))
         frozen = self.base_layer(x)
         inner = functional.linear(self.lora_dropout[name](x), down)
         update = torch.addmm(frozen.flatten(0, -2), inner.flatten(0, -2), up.t(), alpha=self.scaling[name])
