@@ -18,11 +18,11 @@ from trainings import (
     LORA,
     adapter_weights,
     at_step,
-    fitting,
     forbid_training,
     make_recipe,
     metrics,
     same_weights,
+    scripted_validation,
     watch_fit,
     weights_of,
 )
@@ -162,20 +162,20 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(
 
 
 def test_a_run_whose_best_weights_are_gone_finds_another_best(
-    whole_run: Path, byte_base: Path, dialogues: Path, in_tmp: Path
+    whole_run: Path, byte_base: Path, dialogues: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(whole_run / "run", RUN)
     kill_after(RUN, 3)
     shutil.rmtree(RUN / "best")
+    scripted_validation(monkeypatch, [99.0, 98.0])  # both worse than what the lost weights had
     record = train(course(byte_base, dialogues), resume=True)
-    assert record.best_step in (4, 6)
+    assert (record.best_step, record.validation["val_loss"]) == (6, 98.0)
 
 
 def test_a_run_killed_after_it_stopped_early_stays_stopped(
     byte_base: Path, dialogues: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = iter([{"val_loss": v, "val_rouge1": 0.0, "val_rouge2": 0.0, "val_rougeL": 0.0} for v in (1.0, 2.0)])
-    monkeypatch.setattr(fitting, "validate", lambda *_: next(figures))
+    scripted_validation(monkeypatch, [1.0, 2.0])
     recipe = course(byte_base, dialogues, patience=1, max_steps=12)
     first = train(recipe)
     assert first.steps == 4

@@ -19,6 +19,7 @@ from trainings import (
     make_recipe,
     metrics,
     same_weights,
+    scripted_validation,
     snapshot,
     train_module,
     watch_fit,
@@ -156,15 +157,6 @@ def test_metrics_rows_are_whole_and_in_order(byte_base: Path, dialogues: Path, i
     figures = {"val_loss", "val_rouge1", "val_rouge2", "val_rougeL"}
     assert all(row.keys() == {"step", "wall_s"} | figures for row in checks)
     assert all(math.isfinite(value) for row in rows for value in row.values())
-
-
-def scripted_validation(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
-    remaining = iter(losses)
-
-    def validate(*_: Any) -> dict[str, float]:
-        return {"val_loss": next(remaining), "val_rouge1": 0.0, "val_rouge2": 0.0, "val_rougeL": 0.0}
-
-    monkeypatch.setattr(fitting, "validate", validate)
 
 
 @pytest.mark.parametrize("method", [{"kind": "full"}, LORA], ids=["full", "lora"])

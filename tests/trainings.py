@@ -112,6 +112,16 @@ def watch_fit(monkeypatch: pytest.MonkeyPatch) -> Seen:
     return seen
 
 
+def scripted_validation(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
+    """Let the validations of a training give these losses, one after the other."""
+    remaining = iter(losses)
+
+    def validate(*_: Any) -> dict[str, float]:
+        return {"val_loss": next(remaining), "val_rouge1": 0.0, "val_rouge2": 0.0, "val_rougeL": 0.0}
+
+    monkeypatch.setattr(fitting, "validate", validate)
+
+
 def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make any optimizer step an error."""
 
