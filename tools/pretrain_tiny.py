@@ -58,7 +58,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--text", type=Path, default=text, help="folder of *.jsonl")
     parser.add_argument("--dialogues", type=Path, default=ROOT / "peftsum/builtin/dialogues/train.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "peftsum/builtin/tiny", help="model folder")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/pretrain"), help="checkpoints and log")
+    parser.add_argument("--work", type=Path, default=Path("runs/pretrain"), help="checkpoints and log")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=65.0, help="training time; the rate ends at 0")
     length.add_argument("--steps", type=int, help="updates instead of minutes: a run that can be repeated")
