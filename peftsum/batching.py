@@ -124,6 +124,26 @@ def epoch_batches(examples: Sequence[Encoded], budget: int, seed: int, epoch: in
     return batches
 
 
+def packed_batches(examples: Sequence[Encoded], budget: int, seed: int, epoch: int) -> list[list[int]]:
+    """Return one epoch's batches for packing: the shuffled examples, cut so that each batch comes near the budget.
+
+    Lengths need not be alike, since packed rows have no padding. As in :func:`epoch_batches`, the same arguments always
+    give the same batches.
+    """
+    order = list(range(len(examples)))
+    random.Random(f"{seed}-{epoch}").shuffle(order)
+    batches: list[list[int]] = []
+    room = 0
+    for index in order:
+        tokens = len(examples[index].source) + len(examples[index].target)
+        if not batches or tokens > room:
+            batches.append([])
+            room = budget
+        batches[-1].append(index)
+        room -= tokens
+    return batches
+
+
 def length_sorted_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Yield batches of indices for inference, longest first, so that a lack of memory shows at once.
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftsum.artifacts import append_metrics, trim_metrics
-from peftsum.batching import collate
 from peftsum.checkpoints import (
     BEST,
     WEIGHTS,
@@ -24,11 +23,13 @@ from peftsum.checkpoints import (
     save_best,
     save_checkpoint,
 )
+from peftsum.engine.allocator import keep_freed_memory
 from peftsum.exceptions import TrainingError, TrainingInterrupted
 from peftsum.model import Base, default_device
-from peftsum.optimization import build_optimizer, rate_course, summed_loss
+from peftsum.optimization import build_optimizer, rate_course
 from peftsum.prepare import Prepared
 from peftsum.progress import Task, task
+from peftsum.training_model import TrainingModel
 from peftsum.validation import validate
 
 if TYPE_CHECKING:
@@ -55,9 +56,13 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path) -
     """
     recipe, settings = prepared.recipe, prepared.recipe.train
     accelerator = _accelerator(prepared, base, run_dir)
+    engine = settings.engine
+    if engine.keep_memory:
+        keep_freed_memory()
+    training = TrainingModel(model, engine, accelerator.device.type, base.tokenizer.pad_token_id)
     optimizer = build_optimizer(model.parameters(), settings, recipe.learning_rate)
     schedule = _schedule(optimizer, prepared)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = accelerator.prepare(training, optimizer)
     position = load_checkpoint(run_dir, model, optimizer, schedule)
     trim_metrics(run_dir, position.step)
     started = time.perf_counter() - position.wall_s
@@ -74,11 +79,9 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path) -
             target_tokens = sum(len(prepared.examples[i].target) for batch in step for i in batch)
             loss = 0.0
             for batch in step:
-                tensors = _to(
-                    accelerator.device, collate([prepared.examples[i] for i in batch], base.tokenizer.pad_token_id)
+                part = (
+                    wrapped(training.batch([prepared.examples[i] for i in batch], accelerator.device)) / target_tokens
                 )
-                labels = tensors.pop("labels")
-                part = summed_loss(model(**tensors, use_cache=False).logits, labels) / target_tokens
                 accelerator.backward(part)
                 loss += part.item()
             _check_finite(loss, position.step + 1, run_dir)
@@ -237,10 +240,6 @@ def _stop_on_interrupt() -> Iterator[_Stop]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _to(device: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

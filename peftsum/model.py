@@ -65,7 +65,7 @@ def load_base(model: Model, *, frozen: bool, device: str, dropout: float | None 
         net, report = AutoModelForSeq2SeqLM.from_pretrained(
             source,
             dtype=dtype,
-            attn_implementation=attention_kernel(model.attention, device),
+            attn_implementation=attention_kernel(model.attention),
             output_loading_info=True,
             **quantization(model.quantize, device),
             **options,
@@ -110,11 +110,14 @@ def has_bf16(device: str) -> bool:
     return bool(torch.cpu._is_amx_tile_supported())
 
 
-def attention_kernel(wanted: Literal["auto", "eager", "sdpa"], device: str) -> str:
-    """Return the attention kernel: on a CPU T5's eager one beats SDPA, which builds a dense mask in every layer."""
-    if wanted != "auto":
+def attention_kernel(wanted: Literal["auto", "shared", "eager", "sdpa"]) -> str:
+    """Return transformers' name of the attention kernel, registered where it is ours."""
+    if wanted in {"eager", "sdpa"}:
         return wanted
-    return "sdpa" if device.startswith("cuda") else "eager"
+    from peftsum.engine.attention import SHARED, register
+
+    register()
+    return SHARED
 
 
 def default_device() -> str:

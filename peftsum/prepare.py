@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from peftsum.batching import Encoded, encode
 from peftsum.data import Example, Split, load_training_splits
 from peftsum.exceptions import RecipeError
-from peftsum.model import load_tokenizer
+from peftsum.model import default_device, load_tokenizer
 from peftsum.optimization import plan_steps
 from peftsum.recipe import Recipe
 
@@ -26,8 +27,12 @@ class Prepared:
     checks: list[Example]
     """Validation sample, for loss and ROUGE during training."""
     encoded_checks: list[Encoded]
-    steps: list[list[list[int]]]
-    """The plan: optimizer steps, their batches, indices into ``examples``."""
+
+    @cached_property
+    def steps(self) -> list[list[list[int]]]:
+        """The plan: optimizer steps, their batches, indices into ``examples``."""
+        train = self.recipe.train
+        return plan_steps(self.examples, train, packed=train.engine.packs(default_device()))
 
     @property
     def eval_every(self) -> int:
@@ -41,7 +46,7 @@ class Prepared:
 
 
 def prepare(recipe: Recipe) -> Prepared:
-    """Read, check and tokenize a recipe's data, and plan the steps; what cannot work fails here."""
+    """Read, check and tokenize a recipe's data; what cannot work fails here."""
     _check_trackers(recipe.train.trackers)
     tokenizer = load_tokenizer(recipe.model)
     train_split, validation = load_training_splits(recipe.data, recipe.train.seed)
@@ -53,9 +58,8 @@ def prepare(recipe: Recipe) -> Prepared:
         "max_target_tokens": recipe.data.max_target_tokens,
     }
     examples = encode(train_split.examples, tokenizer, recipe.prompt, **limits)
-    steps = plan_steps(examples, recipe.train)
     encoded_checks = encode(checks, tokenizer, recipe.prompt, **limits)
-    return Prepared(recipe, train_split, examples, checks, encoded_checks, steps)
+    return Prepared(recipe, train_split, examples, checks, encoded_checks)
 
 
 def describe_plan(prepared: Prepared) -> dict[str, str | int | float]:

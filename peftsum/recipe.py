@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from peftsum.cost.section import Cost
+from peftsum.engine.settings import Engine
 from peftsum.methods import Full, Lora, Method
 from peftsum.prompts import Prompt
 from peftsum.section import Section
@@ -30,8 +31,9 @@ class Model(Section):
     speed."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic: bf16 where the machine has it, else fp32. Never fp16, in which T5 overflows."""
-    attention: Literal["auto", "eager", "sdpa"] = "auto"
-    """Attention kernel. `auto` is eager on a CPU, where it is the faster one, and sdpa on a GPU."""
+    attention: Literal["auto", "shared", "eager", "sdpa"] = "auto"
+    """Attention kernel. `auto` is `shared`: bias and mask are made once for all layers (SDPA's kernel on a GPU);
+    `eager` and `sdpa` are transformers' own."""
 
 
 class Data(Section):
@@ -72,7 +74,7 @@ class Train(Section):
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises from 0."""
     batch_tokens: int = Field(2048, ge=32)
-    """Token budget of a batch: source and target positions, padding included."""
+    """Token budget of a batch: source and target positions, padding, where there is any, included."""
     accumulate: int = Field(1, gt=0)
     """Batches whose gradients are summed before an optimizer step."""
     max_grad_norm: float | None = Field(1.0, gt=0)
@@ -98,6 +100,8 @@ class Train(Section):
     """Experiment trackers by accelerate's names (tensorboard, wandb, …); metrics.jsonl is always written."""
     seed: int = Field(13, ge=0, lt=SEEDS)
     """Seed of data order, initialisation and dropout."""
+    engine: Engine = Engine()
+    """How a step is computed; all parts are on where they were measured to pay."""
 
 
 class Generation(Section):

@@ -72,14 +72,11 @@ def train(
     finished = _claim(run_dir, adapter_dir, prepared, resume=resume, force=force)
     if finished is not None:
         return finished
-    from peftsum.kernels import fuse  # imports torch, which a run that is up to date does without
-
     device = default_device()
     _fresh_accelerate_state()
     _seed(recipe.train.seed)
     base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=_dropout(recipe))
     model = recipe.method.attach(base.model)
-    fuse(model)
     if recipe.train.gradient_checkpointing:
         _checkpoint_gradients(model)
     earlier = _earlier_costs(run_dir)

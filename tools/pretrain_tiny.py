@@ -25,8 +25,8 @@ from tokenizers import Tokenizer
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pretraining.batches import KINDS, Batch, batches, collate, draw, group, make_pairs
-from pretraining.card import card, cpu_name, energy_text, read_history, session, write_history
-from pretraining.model import SHAPE, build, fused, load_weights, losses, save_model
+from pretraining.card import card, cpu_name, energy_text
+from pretraining.model import SHAPE, build, fused, losses, save_model
 from pretraining.optim import Muon
 from pretraining.tasks import TASKS
 from pretraining.text import SHARES, Dialogue, read_corpus, render
@@ -75,9 +75,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--checkpoint-minutes", type=float, default=5.0)
     parser.add_argument("--export-minutes", type=float, default=10.0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
-    parser.add_argument(
-        "--init", type=Path, help="start from the weights and tokenizer of this model folder, with a new optimiser"
-    )
     return parser.parse_args()
 
 
@@ -157,19 +154,12 @@ class Run:
         self.sources = {name: len(dialogues) for name, dialogues in corpus.items()}
         self.corpus, held = split(corpus, args.seed)
         path = args.work / "tokenizer.json"
-        if args.init is not None:
-            shutil.copyfile(args.init / "tokenizer.json", path)
-        elif not (args.resume and path.is_file()):
+        if not (args.resume and path.is_file()):
             rng = random.Random(args.seed)
             train_tokenizer(render(draw(self.corpus, rng)) for _ in range(TOKENIZER_WINDOWS)).save(str(path))
         self.tokenizer = Tokenizer.from_file(str(path))
         self.fixed = held_out_batches(held, self.tokenizer, args.seed, args.budget)
-        self.model = build(args.seed)
-        self.history: list[dict[str, Any]] = []
-        if args.init is not None:
-            self.history = read_history(args.init)
-            load_weights(self.model, args.init)
-        self.model = self.model.to(torch.bfloat16 if args.bf16 else torch.float32)
+        self.model = build(args.seed).to(torch.bfloat16 if args.bf16 else torch.float32)
         self.optimizer = Muon(self.model, args.matrix_rate, args.other_rate, DECAY, QUERY_SCALE)
         self.steps, self.tokens, self.elapsed_s, self.seed = 0, 0, 0.0, args.seed
         self.curve: list[dict[str, Any]] = []
@@ -224,7 +214,6 @@ class Run:
             "seed": args.seed,
             "energy": energy_text(self.rapl_j, self.elapsed_s, args.threads),
             "held_out": self.held,
-            "history": self.history,
         }
 
         def write(folder: Path) -> None:
@@ -232,7 +221,6 @@ class Run:
             save_tokenizer(self.tokenizer, folder)
             (folder / "model.safetensors").chmod(0o644)
             (folder / "README.md").write_text(card(facts, self.curve), encoding="utf-8")
-            write_history(folder, [*self.history, session(facts, self.curve)])
 
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(args.out, write)

@@ -33,7 +33,7 @@ def doctor(as_json: bool) -> None:
         "processor": f"{machine.cpu}, {machine.usable_cores} cores",
         "memory": format_bytes(machine.ram_bytes) if machine.ram_bytes else "unknown",
         "GPU": ", ".join(f"{gpu.name} ({format_bytes(gpu.memory_bytes)})" for gpu in machine.gpus) or "none",
-        "trains on": f"{device} in {precision('auto', device)}, {attention_kernel('auto', device)} attention",
+        "trains on": f"{device} in {precision('auto', device)}, {attention_kernel('auto')} attention",
         "energy from": readings.energy_j.source,
         "memory from": readings.peak_memory_bytes.source,
         **machine.packages,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from pathlib import Path
-from typing import Any
 
 SOURCES = (  # name, what, licence, attribution
     ("sgd", "task dialogues", "CC BY-SA 4.0",
@@ -43,41 +41,6 @@ def energy_text(joules: float | None, wall_s: float, threads: int) -> str:
     return (
         f"{mid:.1f} Wh (range {low:.1f} to {high:.1f}), estimate: {CORE_W[1]:g} W a busy core (range {CORE_W[0]:g} to "
         f"{CORE_W[2]:g}) times {threads} cores times {wall_s / 60:.0f} minutes; no counter (RAPL) is readable here"
-    )
-
-
-HISTORY = "training.json"
-
-
-def session(run: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the card of a later run that goes on from these weights has to tell of this one."""
-    kept = ("steps", "tokens", "wall_s", "threads", "cpu", "precision", "optimizer", "seed", "energy", "mix", "held_out")
-    return {**{name: run[name] for name in kept}, "curve": curve}
-
-
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The sessions that made the weights of a folder, oldest first; none where it has no record of them."""
-    path = folder / HISTORY
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-
-
-def write_history(folder: Path, sessions: list[dict[str, Any]]) -> None:
-    """Write the sessions beside the weights they made."""
-    (folder / HISTORY).write_text(json.dumps(sessions) + "\n", encoding="utf-8")
-
-
-def earlier_text(sessions: list[dict[str, Any]]) -> str:
-    """A paragraph a session on which this one was built, with totals; empty where there was none."""
-    if not sessions:
-        return ""
-    lines = [
-        f"- session {n}: {s['steps']:,} steps, {s['tokens']:,} tokens, {s['wall_s'] / 60:.0f} minutes on "
-        f"{s['threads']} cores ({s['cpu']}), {s['precision']}, {s['optimizer']}, seed {s['seed']}. Energy: {s['energy']}."
-        for n, s in enumerate(sessions, 1)
-    ]
-    return (
-        "Trained in several sessions, each from the weights of the one before with a new optimiser and rate. Before "
-        "the one in the table below:\n\n" + "\n".join(lines) + "\n\n"
     )
 
 
@@ -147,7 +110,7 @@ Apache-2.0. The texts were changed: cleaned, cut into windows, relabelled.
 taken out, are the target of "Summarize this conversation:", as reported speech where rules can say it. *report*: turns
 in reported speech. *copy*: who said, repeat, finish, list names, numbers, times. *continue*: the last turn.
 
-{earlier_text(run.get("history", []))}| | |
+| | |
 |---|---|
 | length | {run["steps"]:,} steps, {run["tokens"]:,} tokens (both sides, no padding), {run["wall_s"] / 60:.0f} minutes |
 | machine | {run["threads"]} cores, {run["cpu"]} |

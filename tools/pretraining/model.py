@@ -101,16 +101,6 @@ def losses(model: T5ForConditionalGeneration, batch: Batch) -> tuple[torch.Tenso
     return each.mean(), {k: (float(sums[i]), int(counts[i])) for i, k in enumerate(KINDS) if counts[i]}
 
 
-def load_weights(model: T5ForConditionalGeneration, folder: Path) -> None:
-    """Copy the weights of a folder that `save_model` wrote into a model of the same shape; its head stays untied."""
-    from safetensors.torch import load_file
-
-    missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
-    aliases = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}  # of shared.weight
-    if unexpected or set(missing) - aliases:
-        raise ValueError(f"{folder} is of another shape: {sorted(unexpected) or sorted(missing)}")
-
-
 def save_model(model: T5ForConditionalGeneration, folder: Path, dropout: float = 0.1) -> None:
     """Write bf16 weights and the config of a Flan-T5 checkpoint, whose `lm_head` is in the file and so stays untied.
 

@@ -1,0 +1,95 @@
+"""The part of a training step that has gradients: from a batch of examples to its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from peftsum.batching import IGNORED, Encoded, collate
+from peftsum.engine.attention import Layout
+from peftsum.engine.layers import exchange_layers, reads_packed
+from peftsum.engine.loss import blocked_cross_entropy
+from peftsum.engine.packing import Packed, pack
+from peftsum.engine.settings import Engine
+from peftsum.optimization import summed_loss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class TrainingModel(nn.Module):
+    """A model with its method attached, as a function from a batch to its summed loss.
+
+    Args:
+        model: a T5, or a ``PeftModel`` around one.
+        engine: which of the engine's parts to use.
+        device: where it trains.
+        pad_token_id: of the base.
+    """
+
+    def __init__(self, model: PreTrainedModel, engine: Engine, device: str, pad_token_id: int) -> None:
+        super().__init__()
+        self.model = model
+        self.engine = engine
+        self.pad_token_id = pad_token_id
+        exchange_layers(model, engine, device)
+        self.packs = engine.packs(device) and reads_packed(model)
+
+    def batch(self, examples: Sequence[Encoded], device: torch.device | str) -> Packed | dict[str, torch.Tensor]:
+        """Return examples as the batch that :meth:`forward` reads, on the device."""
+        if self.packs:
+            return pack([e.source for e in examples], [e.target for e in examples], self.pad_token_id).to(device)
+        return {n: t.to(device, non_blocking=True) for n, t in collate(examples, self.pad_token_id).items()}
+
+    def forward(self, batch: Packed | dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the cross-entropy summed over the batch's real target positions, in nats."""
+        base = t5_of(self.model)
+        if isinstance(batch, Packed):
+            cheap = self.engine.cheap_dropout
+            encoded = _run(base.encoder, batch.source, Layout(batch.encoder, cheap_dropout=cheap))
+            layout = Layout(batch.decoder, batch.cross, cheap)
+            states = _run(base.decoder, batch.decoder_input, layout, encoded).squeeze(0)
+            return self._loss(base, states, batch.labels)
+        labels = batch["labels"]  # (batch, target_len), -100 = ignored
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        if not self.engine.real_targets:
+            return summed_loss(self.model(**inputs, use_cache=False).logits, labels)
+        real = labels != IGNORED
+        encoded = base.encoder(inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+        states = base.decoder(
+            inputs["decoder_input_ids"],
+            encoder_hidden_states=encoded,
+            encoder_attention_mask=inputs["attention_mask"],
+            use_cache=False,
+        ).last_hidden_state
+        return self._loss(base, states[real], labels[real])
+
+    def _loss(self, base: Any, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the summed loss of (positions, d_model) against (positions,)."""
+        head = base.lm_head
+        if getattr(base.config, "scale_decoder_outputs", base.config.tie_word_embeddings):
+            states = states * base.model_dim**-0.5
+        blocked = self.engine.real_targets and type(head) is nn.Linear and head.weight.dtype == states.dtype
+        if blocked and not torch.is_autocast_enabled(states.device.type):
+            return blocked_cross_entropy(states, head.weight, labels)
+        return summed_loss(head(states).unsqueeze(0), labels.unsqueeze(0))
+
+
+def t5_of(model: PreTrainedModel) -> Any:
+    """Return the T5 itself, without peft's wrapping."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _run(stack: Any, ids: torch.Tensor, layout: Layout, encoded: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the last states of an encoder or decoder over packed rows, (1, tokens, d_model).
+
+    As ``T5Stack.forward``, without the masks it would build over the whole row.
+    """
+    states = stack.dropout(stack.embed_tokens(ids))
+    bias = None
+    for block in stack.block:
+        states, bias, _ = block(states, None, bias, encoded, layout=layout)
+    return stack.dropout(stack.final_layer_norm(states))  # type: ignore[no-any-return]
