@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from peftsum.batching import IGNORED, Encoded, collate
 from peftsum.engine.attention import Layout
@@ -38,27 +40,74 @@ class TrainingModel(nn.Module):
         exchange_layers(model, engine, device)
         self.packs = engine.packs(device) and reads_packed(model)
 
-    def batch(self, examples: Sequence[Encoded], device: torch.device | str) -> Packed | dict[str, torch.Tensor]:
-        """Return examples as the batch that :meth:`forward` reads, on the device."""
+    def batch(
+        self,
+        examples: Sequence[Encoded],
+        device: torch.device | str,
+        encoded: Sequence[torch.Tensor] | None = None,
+    ) -> Packed | dict[str, torch.Tensor]:
+        """Return examples as the batch that :meth:`forward` reads, on the device.
+
+        Args:
+            examples: dialogues with their summaries.
+            device: where the model is.
+            encoded: the encoder's states of each dialogue, (source tokens, d_model), where they are known.
+        """
         if self.packs:
-            return pack([e.source for e in examples], [e.target for e in examples], self.pad_token_id).to(device)
-        return {n: t.to(device, non_blocking=True) for n, t in collate(examples, self.pad_token_id).items()}
+            packed = pack([e.source for e in examples], [e.target for e in examples], self.pad_token_id)
+            return replace(packed, encoded=torch.cat(list(encoded)).unsqueeze(0) if encoded else None).to(device)
+        tensors = collate(examples, self.pad_token_id)
+        if encoded:
+            tensors["encoded"] = pad_sequence(list(encoded), batch_first=True)
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+
+    @property
+    def encoder_width(self) -> int:
+        """Width of the encoder's states, d_model."""
+        return int(t5_of(self.model).config.d_model)
+
+    @property
+    def encoder_dtype(self) -> torch.dtype:
+        """Precision of the encoder's states."""
+        norm: torch.Tensor = t5_of(self.model).encoder.final_layer_norm.weight
+        return norm.dtype
+
+    def encode(self, examples: Sequence[Encoded]) -> list[torch.Tensor]:
+        """Return the encoder's states of dialogues, each (source tokens, d_model); dropout is off."""
+        encoder = t5_of(self.model).encoder
+        device = next(encoder.parameters()).device
+        was_training = encoder.training
+        encoder.eval()
+        try:
+            batch = self.batch(examples, device)
+            if isinstance(batch, Packed):
+                states = _run(encoder, batch.source, Layout(batch.encoder)).squeeze(0)
+                return list(torch.split(states, batch.source_lengths))
+            states = encoder(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+            return [row[: len(e.source)] for row, e in zip(states, examples, strict=True)]
+        finally:
+            encoder.train(was_training)
 
     def forward(self, batch: Packed | dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the cross-entropy summed over the batch's real target positions, in nats."""
         base = t5_of(self.model)
         if isinstance(batch, Packed):
             cheap = self.engine.cheap_dropout
-            encoded = _run(base.encoder, batch.source, Layout(batch.encoder, cheap_dropout=cheap))
+            encoded = batch.encoded
+            if encoded is None:
+                encoded = _run(base.encoder, batch.source, Layout(batch.encoder, cheap_dropout=cheap))
             layout = Layout(batch.decoder, batch.cross, cheap)
             states = _run(base.decoder, batch.decoder_input, layout, encoded).squeeze(0)
             return self._loss(base, states, batch.labels)
         labels = batch["labels"]  # (batch, target_len), -100 = ignored
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        encoded = batch.get("encoded")
+        inputs = {name: tensor for name, tensor in batch.items() if name not in {"labels", "encoded"}}
         if not self.engine.real_targets:
-            return summed_loss(self.model(**inputs, use_cache=False).logits, labels)
+            known = (encoded,) if encoded is not None else None
+            return summed_loss(self.model(**inputs, encoder_outputs=known, use_cache=False).logits, labels)
         real = labels != IGNORED
-        encoded = base.encoder(inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+        if encoded is None:
+            encoded = base.encoder(inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
         states = base.decoder(
             inputs["decoder_input_ids"],
             encoder_hidden_states=encoded,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,14 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, T5ForConditionalGeneration
 
 from peftsum.batching import Encoded
+from peftsum.encoder_cache import drop_cache, open_cache
 from peftsum.engine.attention import SHARED, register
+from peftsum.engine.dropout import CheapDropout, keep_mask
 from peftsum.engine.elementwise import FusedRMSNorm
 from peftsum.engine.layers import FusedGatedDense, FusedLoraLinear, exchange_layers
+from peftsum.engine.loss import blocked_cross_entropy
 from peftsum.engine.settings import PLAIN, Engine
+from peftsum.exceptions import StorageError
 from peftsum.methods import Full, Ia3, Lora, MethodSection
 from peftsum.model import load_base, set_dropout
 from peftsum.recipe import Model
@@ -234,3 +239,93 @@ def test_training_with_dropout_runs_and_is_seeded(byte_base: Path, dropout: floa
         torch.manual_seed(seed)
         losses.append(training(training.batch(examples(), "cpu")).item())
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_cached_encoder_states_give_the_same_loss_and_gradients(byte_base: Path, tmp_path: Path) -> None:
+    for packing in (True, False):
+        results = []
+        for cached in (False, True):
+            torch.manual_seed(0)
+            base = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu", dropout=0.0)
+            model = Lora(rank=4, targets="decoder").attach(base.model)
+            assert not any("encoder" in n for n, p in model.named_parameters() if p.requires_grad)
+            training = TrainingModel(model, Engine(packing=packing), "cpu", pad_token_id=0).train()
+            chosen = [2, 0, 5]
+            batch = [examples()[i] for i in chosen]
+            cache = open_cache(tmp_path / str(packing), training, examples(), "content", batch_tokens=64)
+            loss = training(training.batch(batch, "cpu", cache.states(chosen) if cached else None))
+            loss.backward()
+            results.append(
+                (loss.item(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+            )
+        assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+        assert_same(results[1][1], results[0][1])
+
+
+def test_a_cache_is_filled_once_and_anew_for_other_content(byte_base: Path, tmp_path: Path) -> None:
+    base = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu", dropout=0.0)
+    training = TrainingModel(Lora(targets="decoder").attach(base.model), Engine(), "cpu", pad_token_id=0)
+    calls = []
+    encode = training.encode
+    training.encode = lambda batch: calls.append(len(batch)) or encode(batch)  # type: ignore[method-assign]
+    for content, filled in (("a", 8), ("a", 8), ("b", 16)):
+        open_cache(tmp_path, training, examples(), content, batch_tokens=64)
+        assert sum(calls) == filled
+    drop_cache(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_states_that_do_not_fit_on_the_disk_are_refused_before_they_are_made(
+    byte_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu", dropout=0.0)
+    training = TrainingModel(Lora(targets="decoder").attach(base.model), Engine(), "cpu", pad_token_id=0)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    with pytest.raises(StorageError, match="states take"):
+        open_cache(tmp_path, training, examples(), "a", batch_tokens=64)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.25, 0.5])
+def test_cheap_dropout_has_the_statistics_of_dropout(probability: float) -> None:
+    torch.manual_seed(3)
+    mask = keep_mask(torch.empty(400, 1000), probability)
+    dropped = mask == 0
+    n = mask.numel()
+    error = (probability * (1 - probability) / n) ** 0.5
+    assert abs(float(dropped.float().mean()) - probability) < 4 * error + 1 / (1 << 17)
+    assert mask[~dropped].unique().tolist() == [pytest.approx(1 / (1 - probability), rel=1e-4)]
+    assert float(mask.mean()) == pytest.approx(1.0, abs=0.01)
+    # rows, columns and neighbours are independent: their counts vary as a binomial's do, and no pair is correlated
+    for along in (0, 1):
+        counts = dropped.float().sum(along)
+        wanted = dropped.shape[along] * probability * (1 - probability)
+        assert float(counts.var()) == pytest.approx(wanted, rel=0.25)
+    flat = dropped.flatten().float() - probability
+    for distance in (1, 2, 3, 4, 5, 8, 64, 1000):
+        correlation = float((flat[:-distance] * flat[distance:]).mean()) / (probability * (1 - probability))
+        assert abs(correlation) < 5 / n**0.5
+
+
+def test_cheap_dropout_follows_torchs_seed_and_is_the_identity_in_eval() -> None:
+    layer, x = CheapDropout(0.5), torch.ones(64, 64)
+    torch.manual_seed(1)
+    first, second = layer(x), layer(x)
+    torch.manual_seed(1)
+    assert torch.equal(layer(x), first)
+    assert not torch.equal(first, second)
+    assert layer.eval()(x) is x
+
+
+def test_blocked_loss_equals_cross_entropy_beyond_one_block() -> None:
+    torch.manual_seed(0)
+    states, head = torch.randn(300, 16, requires_grad=True), torch.randn(50, 16, requires_grad=True)
+    labels = torch.randint(50, (300,))
+    results = []
+    for loss in (
+        lambda: blocked_cross_entropy(states, head, labels),
+        lambda: torch.nn.functional.cross_entropy(states @ head.t(), labels, reduction="sum"),
+    ):
+        value = loss()
+        results.append((value.detach(), *torch.autograd.grad(value / 7, (states, head))))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

@@ -25,6 +25,8 @@ class Packed:
     """(target tokens,), every one real."""
     source_lengths: tuple[int, ...]
     target_lengths: tuple[int, ...]
+    encoded: torch.Tensor | None = None
+    """(1, source tokens, d_model): the encoder's states where they are known, and it need not run."""
 
     @property
     def encoder(self) -> Segments:
@@ -48,6 +50,7 @@ class Packed:
             source=self.source.to(device, non_blocking=True),
             decoder_input=self.decoder_input.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
+            encoded=self.encoded.to(device, non_blocking=True) if self.encoded is not None else None,
         )
 
 

@@ -30,6 +30,10 @@ class MethodSection(Section):
         """
         raise NotImplementedError  # abstract: every method in METHODS overrides it
 
+    def caches_encoder(self) -> bool:
+        """Tell whether the encoder runs once and its states are read from disk after that."""
+        return False
+
     def label(self) -> str:
         """Return the method with its size, as a report shows it."""
         return self.kind

@@ -17,6 +17,7 @@ TARGET_SETS: dict[str, str | list[str]] = {
     "all-linear": "all-linear",  # peft's word for q, k, v, o, wi_0, wi_1, wo; lm_head stays out
     "attention": ["q", "k", "v", "o"],
     "qv": ["q", "v"],
+    "decoder": r".*decoder\.block\..*\.(q|k|v|o|wi|wi_0|wi_1|wo)",  # peft takes a text as a pattern of the whole name
 }
 
 
@@ -30,8 +31,12 @@ class Lora(PeftMethodSection):
     """Scale: the update is multiplied by alpha/r, or alpha/sqrt(r) with `rslora`."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the update's input. On a CPU its random numbers cost a third of a step; 0 is the default."""
-    targets: Literal["all-linear", "attention", "qv"] | list[str] = "all-linear"
-    """Layers that get an update: all linear layers (learns most), `attention` (q, k, v, o), `qv`, or module names."""
+    targets: Literal["all-linear", "attention", "qv", "decoder"] | list[str] = "all-linear"
+    """Layers that get an update: all linear layers (learns most), `attention` (q, k, v, o), `qv`, all of the `decoder`,
+    or module names."""
+    cache_encoder: bool = False
+    """With `targets: decoder`: run the frozen encoder once, keep its states on disk, and train the decoder alone in
+    later epochs. Faster from the second epoch on; costs quality (docs/performance.md)."""
     dora: bool = False
     """Learn the magnitude of each output apart from its direction (Liu et al. 2024). Slower; better at low rank."""
     rslora: bool = False
@@ -41,6 +46,8 @@ class Lora(PeftMethodSection):
     def _targets_named(self) -> Self:
         if isinstance(self.targets, list) and not self.targets:
             raise ValueError("`targets` names no layer; take all-linear, attention, qv or a list of module names")
+        if self.cache_encoder and self.targets != "decoder":
+            raise ValueError("`cache_encoder` needs `targets: decoder`: an encoder that is trained changes its states")
         return self
 
     def attach(self, model: PreTrainedModel, adapter: str = "default") -> PreTrainedModel:
@@ -71,6 +78,10 @@ class Lora(PeftMethodSection):
             use_rslora=self.rslora,
             bias="none",
         )
+
+    def caches_encoder(self) -> bool:
+        """Tell whether the encoder runs once and its states are read from disk after that."""
+        return self.cache_encoder
 
     def label(self) -> str:
         """Return for example ``lora r16 all-linear``, or ``dora r8 qv``."""
