@@ -82,7 +82,7 @@ class TrainingModel(nn.Module):
             batch = self.batch(examples, device)
             if isinstance(batch, Packed):
                 states = _run(encoder, batch.source, Layout(batch.encoder)).squeeze(0)
-                return list(torch.split(states, batch.source_lengths))
+                return list(torch.split(states, list(batch.source_lengths)))
             states = encoder(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
             return [row[: len(e.source)] for row, e in zip(states, examples, strict=True)]
         finally:
