@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from peftsum.model import Base, load_base
 from peftsum.prepare import Prepared, prepare
+from peftsum.ranks import fresh_accelerate_state
 from peftsum.recipe import Recipe
 
 # `peftsum.train` is the function; what stands around it in the module is wanted here
@@ -100,11 +101,11 @@ def watch_fit(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Note the model's weights before and after the loop of every training from here on; change nothing."""
     seen, fit = Seen(), train_module.fit
 
-    def watched(model: Any, base: Base, prepared: Prepared, run_dir: Path) -> Any:
+    def watched(model: Any, *arguments: Any) -> Any:
         seen.calls += 1
         seen.before = snapshot(model)
         seen.trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        position = fit(model, base, prepared, run_dir)
+        position = fit(model, *arguments)
         seen.after = snapshot(model)
         return position
 
@@ -151,7 +152,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None
 def attached(recipe: Recipe) -> tuple[Any, Base, Prepared]:
     """Return the model that ``train`` would fit, its base, and the data made ready."""
     prepared = prepare(recipe)
-    train_module._fresh_accelerate_state()
+    fresh_accelerate_state()
     train_module._seed(recipe.train.seed)
     base = load_base(recipe.model, frozen=recipe.method.frozen_base, device="cpu", dropout=0.0)
     return recipe.method.attach(base.model), base, prepared

@@ -51,7 +51,19 @@ HISTORY = "training.json"
 
 def session(run: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
     """What the card of a later run that goes on from these weights has to tell of this one."""
-    kept = ("steps", "tokens", "wall_s", "threads", "cpu", "precision", "optimizer", "seed", "energy", "mix", "held_out")
+    kept = (
+        "steps",
+        "tokens",
+        "wall_s",
+        "threads",
+        "cpu",
+        "precision",
+        "optimizer",
+        "seed",
+        "energy",
+        "mix",
+        "held_out",
+    )
     return {**{name: run[name] for name in kept}, "curve": curve}
 
 
