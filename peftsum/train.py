@@ -140,10 +140,8 @@ def _claim(
             return _with_settings_of(prepared.recipe, record, run_dir, adapter_dir)
         if list_checkpoints(run_dir):  # the last one is of the end: what is missing is made from it without training
             return None
-    elif same and not force and (resume or not list_checkpoints(run_dir)):
-        return None  # killed before its first checkpoint, it begins anew in the same place
     elif same and not force:
-        if resume is not False:
+        if resume is not False or not list_checkpoints(run_dir):  # without any it begins anew in the same place
             return None
         raise UsageError(
             f"{run_dir} holds an unfinished run of this recipe, saved at step {last_step(run_dir)}",
