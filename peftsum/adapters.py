@@ -30,7 +30,13 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
-def save_adapter(model: PreTrainedModel, path: Path, record: AdapterRecord, costs: Readings | None) -> None:
+def save_adapter(
+    model: PreTrainedModel,
+    path: Path,
+    record: AdapterRecord,
+    costs: Readings | None,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Write an adapter folder: PEFT's two files, ``peftsum.json`` and a model card.
 
     Args:
@@ -38,11 +44,13 @@ def save_adapter(model: PreTrainedModel, path: Path, record: AdapterRecord, cost
         path: the folder; an older one is replaced in one step.
         record: what goes into ``peftsum.json``.
         costs: training costs for the card.
+        weights: by parameter name, where the model's own are sharded.
     """
+    given = {} if weights is None else {"state_dict": weights}
 
     def fill(folder: Path) -> None:
         # save_embedding_layers=False: peft would ask the Hub whether the vocabulary changed, even offline
-        model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+        model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False, **given)
         config = _adapter_config(folder)
         config["base_model_name_or_path"] = record.recipe.model.base  # peft writes the path on this machine
         config["revision"] = record.recipe.model.revision
@@ -59,6 +67,7 @@ def save_full_model(
     path: Path,
     record: AdapterRecord | None,
     costs: Readings | None = None,
+    weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a plain transformers folder, with ``peftsum.json`` and a model card where there is a record.
 
@@ -68,11 +77,13 @@ def save_full_model(
         path: the folder; an older one is replaced in one step.
         record: of the training that made the weights.
         costs: training costs for the card.
+        weights: by parameter name, where the model's own are sharded.
     """
+    given = {} if weights is None else {"state_dict": weights}
 
     def fill(folder: Path) -> None:
         with quiet_load():  # it would draw a bar a file
-            model.save_pretrained(str(folder))
+            model.save_pretrained(str(folder), **given)
             tokenizer.save_pretrained(str(folder))
         if record is not None:
             write_record(folder / ADAPTER_RECORD, record)

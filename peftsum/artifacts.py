@@ -83,6 +83,8 @@ class RunRecord(Record):
     truncated_targets: int = 0
     train: Readings | None = None
     machine: Machine
+    processes: int = 1
+    """That shared each batch."""
     adapter_dir: str | None = None
     """Where the adapter was saved, as the user named it; None for full tuning, whose model is in the run."""
     created: str
@@ -150,8 +152,8 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path.parent, path.name)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:
             fill(temporary)
@@ -160,6 +162,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
                     with file.open("rb") as handle:
                         os.fsync(handle.fileno())
             _take_place(temporary, path)
+            _sync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -178,13 +181,51 @@ def _take_place(temporary: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Delete what writes that were killed half-way left in a folder under temporary names."""
-    for path in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+def _sync_folder(folder: Path) -> None:
+    """Have a new name in a folder outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def delete_folder(path: Path) -> None:
+    """Delete a folder under a temporary name, so that no part of it is taken for the whole after a kill."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.rename(temporary)
+    except OSError:
+        temporary = path
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_leftovers(folder: Path, name: str | None = None) -> None:
+    """Undo in a folder what writes that were killed half-way left under temporary names.
+
+    What was there before comes back where the write was killed between taking its name away and giving it to the new.
+
+    Args:
+        folder: whose own entries are looked at.
+        name: of what was written; None takes every name.
+    """
+
+    def of_name(kind: str) -> list[Path]:
+        return [p for p in folder.glob(f".*.*.{kind}") if name in (None, _name_behind(p))]
+
+    for path in of_name("old"):
+        if not (place := folder / _name_behind(path)).exists():
+            path.rename(place)
+    for path in [*of_name("tmp"), *of_name("old")]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _name_behind(temporary: Path) -> str:
+    """Return the name that ``.NAME.PID.tmp`` stands for."""
+    return temporary.name[1:].rsplit(".", 2)[0]
 
 
 def set_aside(path: Path) -> Path | None:

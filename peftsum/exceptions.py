@@ -20,6 +20,8 @@ class PeftsumError(Exception):
     """
 
     exit_code = EXIT_FAILED
+    everywhere = False
+    """True where all processes of a training raise it at the same point, so that one may speak for all."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)

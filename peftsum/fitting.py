@@ -6,34 +6,28 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftsum.artifacts import append_metrics, trim_metrics
-from peftsum.checkpoints import (
-    BEST,
-    WEIGHTS,
-    Position,
-    list_checkpoints,
-    load_checkpoint,
-    load_weights,
-    save_best,
-    save_checkpoint,
-)
+from peftsum.checkpoints import Position, list_checkpoints
+from peftsum.encoder_cache import EncoderCache, drop_cache, open_cache
 from peftsum.engine.allocator import keep_freed_memory
 from peftsum.exceptions import TrainingError, TrainingInterrupted
 from peftsum.model import Base, default_device
 from peftsum.optimization import build_optimizer, rate_course
 from peftsum.prepare import Prepared
 from peftsum.progress import Task, task
+from peftsum.ranks import Ranks, everywhere, share
+from peftsum.sharding import check_sharding, clip, gathered, local, prepare_for, synchronising
+from peftsum.storing import Store
 from peftsum.training_model import TrainingModel
 from peftsum.validation import validate
 
 if TYPE_CHECKING:
-    import torch
     from accelerate import Accelerator
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -42,19 +36,21 @@ logger = logging.getLogger(__name__)
 LOG_EVERY = 10  # optimizer steps between rows of metrics.jsonl
 
 
-def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path) -> Position:
-    """Train the model in place and leave the best weights in it.
+def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, ranks: Ranks | None = None) -> Position:
+    """Train the model in place and leave the best weights in it, unless it is sharded: those are in the run.
 
     Args:
         model: the base with its method attached.
         base: for its tokenizer and arithmetic.
         prepared: data and plan.
         run_dir: gets metrics.jsonl, checkpoints and the best weights; a checkpoint found there is gone on from.
+        ranks: the processes that share each batch; None is this one alone.
 
     Returns:
         Where it ended.
     """
     recipe, settings = prepared.recipe, prepared.recipe.train
+    ranks = ranks or Ranks()
     accelerator = _accelerator(prepared, base, run_dir)
     engine = settings.engine
     if engine.keep_memory:
@@ -62,31 +58,38 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path) -
     training = TrainingModel(model, engine, accelerator.device.type, base.tokenizer.pad_token_id)
     optimizer = build_optimizer(model.parameters(), settings, recipe.learning_rate)
     schedule = _schedule(optimizer, prepared)
-    wrapped, optimizer = accelerator.prepare(training, optimizer)
-    position = load_checkpoint(run_dir, model, optimizer, schedule)
-    trim_metrics(run_dir, position.step)
+    training_model, optimizer = prepare_for(accelerator, training, optimizer)
+    store = Store(run_dir, accelerator, ranks, model, training_model, optimizer, schedule)
+    position = store.load()
+    if ranks.is_main:
+        trim_metrics(run_dir, position.step)
+    cache = _encoder_cache(training, base, prepared, run_dir, ranks)
     started = time.perf_counter() - position.wall_s
-    parameters = [p for p in model.parameters() if p.requires_grad]
     steps = [] if _patience_over(position, settings.patience) else prepared.steps[position.step :]
-    losses: list[float] = []
+    losses = position.unlogged_losses
     model.train()
+    _seed_apart(recipe.train.seed, ranks, position)
     with (
         _trackers_closed(accelerator),
         _stop_on_interrupt() as stop,
-        task(f"training {recipe.name}", len(prepared.steps), position.step) as shown,
+        task(f"training {recipe.name}", len(prepared.steps), position.step, show=ranks.is_main) as shown,
     ):
         for step in steps:
             target_tokens = sum(len(prepared.examples[i].target) for batch in step for i in batch)
             loss = 0.0
-            for batch in step:
-                part = (
-                    wrapped(training.batch([prepared.examples[i] for i in batch], accelerator.device)) / target_tokens
-                )
-                accelerator.backward(part)
+            for number, batch in enumerate(step, start=1):
+                mine, weight = _share(batch, prepared, ranks)
+                with synchronising(accelerator, training_model, last=number == len(step)):
+                    inputs = training.batch(
+                        [prepared.examples[i] for i in mine], accelerator.device, cache.states(mine) if cache else None
+                    )
+                    part = training_model(inputs) * (weight / target_tokens)
+                    accelerator.backward(part * ranks.count)  # gradients are averaged over the ranks
                 loss += part.item()
+            loss, stops = ranks.total(loss, float(stop.requested))
             _check_finite(loss, position.step + 1, run_dir)
-            norm = accelerator.clip_grad_norm_(parameters, settings.max_grad_norm or float("inf"))
-            _check_finite(float(norm), position.step + 1, run_dir, "gradient norm")
+            norm = clip(accelerator, training_model, settings.max_grad_norm)
+            _check_finite(norm, position.step + 1, run_dir, "gradient norm")
             rate = schedule.get_last_lr()[0]
             optimizer.step()
             schedule.step()
@@ -97,66 +100,106 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path) -
             position.wall_s = time.perf_counter() - started
             losses.append(loss)
             last = position.step == len(prepared.steps)
-            interrupted = stop.requested
+            interrupted = stops > 0
             validating = bool(prepared.checks) and (position.step % prepared.eval_every == 0 or last)
             if validating or last or interrupted or position.step % prepared.checkpoint_every == 0:
-                _check_weights(parameters, position.step, run_dir)  # before anything below keeps them
+                _check_weights(model, ranks, position.step, run_dir)  # before anything below keeps them
             if position.step % LOG_EVERY == 0 or last:
-                row = {"loss": sum(losses) / len(losses), "learning_rate": rate, "grad_norm": float(norm)}
-                _log(accelerator, run_dir, position, row)
+                row = {"loss": sum(losses) / len(losses), "learning_rate": rate, "grad_norm": norm}
+                _log(accelerator, ranks, run_dir, position, row)
                 losses.clear()
             shown.advance(info=f"loss {loss:.3f}")
             if validating:
-                _validate(accelerator, model, base.tokenizer, prepared, run_dir, position, shown)
+                _validate(accelerator, ranks, model, base.tokenizer, prepared, store, position, shown)
             stopping = interrupted or _patience_over(position, settings.patience)
             if position.step % prepared.checkpoint_every == 0 or last or stopping:
-                save_checkpoint(run_dir, model, optimizer, schedule, position, settings.keep_checkpoints)
+                store.save_checkpoint(position, settings.keep_checkpoints)
             if interrupted:
-                raise TrainingInterrupted(
-                    f"interrupted after step {position.step} of {len(prepared.steps)}; nothing is lost",
-                    hint=f"go on with: peftsum train RECIPE --run-dir {run_dir} --resume",
+                raise everywhere(
+                    TrainingInterrupted(
+                        f"interrupted after step {position.step} of {len(prepared.steps)}; nothing is lost",
+                        hint=f"go on with: peftsum train RECIPE --run-dir {run_dir} --resume",
+                    )
                 )
             if stopping:
                 logger.info("stopped early at step %d: no better validation %d times", position.step, settings.patience)
                 break
-    if position.best_step is not None:
-        load_weights(model, run_dir / BEST / WEIGHTS)
+    store.take_best(position)
+    if ranks.is_main:
+        drop_cache(run_dir)
     return position
+
+
+def _encoder_cache(
+    training: TrainingModel, base: Base, prepared: Prepared, run_dir: Path, ranks: Ranks
+) -> EncoderCache | None:
+    """Return the encoder's states of the training dialogues, where the method has them made once."""
+    if not prepared.recipe.method.caches_encoder():
+        return None
+    content = f"{prepared.train.fingerprint} {prepared.recipe.fingerprint} {base.revision} {training.encoder_dtype}"
+
+    def opened() -> EncoderCache:
+        return open_cache(run_dir, training, prepared.examples, content, prepared.recipe.train.batch_tokens)
+
+    cache = opened() if ranks.is_main else None
+    ranks.on_main(lambda: None)  # the others wait until the file is whole
+    return cache or opened()
+
+
+def _seed_apart(seed: int, ranks: Ranks, position: Position) -> None:
+    """Let each rank of a fresh training draw a dropout of its own; all drew the same first weights."""
+    if ranks.index and not position.step:
+        import torch
+
+        torch.manual_seed(seed + ranks.index)
+
+
+def _share(batch: list[int], prepared: Prepared, ranks: Ranks) -> tuple[list[int], float]:
+    """Return this rank's examples of a batch and their weight: 1, or 0 for one that only keeps step with the others."""
+    sizes = [len(prepared.examples[i].source) + len(prepared.examples[i].target) for i in batch]
+    mine = [batch[i] for i in share(sizes, ranks.count, ranks.index)]
+    return (mine, 1.0) if mine else ([batch[sizes.index(min(sizes))]], 0.0)
 
 
 def _validate(
     accelerator: Accelerator,
+    ranks: Ranks,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prepared: Prepared,
-    run_dir: Path,
+    store: Store,
     position: Position,
     shown: Task,
 ) -> None:
     settings = prepared.recipe.train
-    with accelerator.autocast():
-        figures = validate(
-            model,
-            tokenizer,
-            prepared.checks,
-            prepared.encoded_checks,
-            prepared.recipe.generation,
-            settings.batch_tokens,
-        )
-    _check_finite(figures["val_loss"], position.step, run_dir, "validation loss")
+
+    def validated() -> dict[str, float]:
+        with accelerator.autocast(), gathered(store.training_model):
+            return validate(
+                model,
+                tokenizer,
+                prepared.checks,
+                prepared.encoded_checks,
+                prepared.recipe.generation,
+                settings.batch_tokens,
+            )
+
+    # a sharded model computes only where all ranks do; all then take the main one's figures
+    figures = ranks.agree(validated()) if store.sharded else ranks.on_main(validated)
+    _check_finite(figures["val_loss"], position.step, store.run_dir, "validation loss")
     value = -figures["val_loss"] if settings.best_by == "loss" else figures["val_rougeL"]
     if position.best_value is None or value > position.best_value:
         position.best_value, position.best_step, position.best_figures = value, position.step, figures
         position.worse_since = 0
-        save_best(run_dir, model)
+        store.save_best(position)
     else:
         position.worse_since += 1
-    _log(accelerator, run_dir, position, figures)
+    _log(accelerator, ranks, store.run_dir, position, figures)
     shown.advance(0, info=f"validation loss {figures['val_loss']:.3f}, ROUGE-L {100 * figures['val_rougeL']:.1f}")
 
 
 def _accelerator(prepared: Prepared, base: Base, run_dir: Path) -> Accelerator:
-    from accelerate import Accelerator
+    from accelerate import Accelerator, DistributedDataParallelKwargs
 
     settings = prepared.recipe.train
     accelerator = Accelerator(
@@ -164,12 +207,9 @@ def _accelerator(prepared: Prepared, base: Base, run_dir: Path) -> Accelerator:
         mixed_precision="bf16" if base.autocast else "no",
         log_with=settings.trackers or None,
         project_dir=str(run_dir),
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
-    if accelerator.num_processes != 1:
-        raise TrainingError(
-            f"started as {accelerator.num_processes} processes; training on several is not built yet",
-            hint="start it as one process: peftsum train RECIPE",
-        )
+    check_sharding(accelerator, prepared.recipe)
     if settings.trackers:
         accelerator.init_trackers("peftsum", config=_flat(prepared.recipe.model_dump(mode="json")))
     return accelerator
@@ -181,24 +221,28 @@ def _schedule(optimizer: Any, prepared: Prepared) -> Any:
     return LambdaLR(optimizer, rate_course(prepared.recipe.train, len(prepared.steps)))
 
 
-def _log(accelerator: Accelerator, run_dir: Path, position: Position, row: dict[str, float]) -> None:
-    append_metrics(run_dir, {"step": position.step, "wall_s": round(position.wall_s, 3), **row})
-    accelerator.log(row, step=position.step)
+def _log(accelerator: Accelerator, ranks: Ranks, run_dir: Path, position: Position, row: dict[str, float]) -> None:
+    if ranks.is_main:
+        append_metrics(run_dir, {"step": position.step, "wall_s": round(position.wall_s, 3), **row})
+        accelerator.log(row, step=position.step)
 
 
 def _check_finite(value: float, step: int, run_dir: Path, what: str = "loss") -> None:
+    """Refuse to go on from a value that all ranks have, if it is not finite."""
     if not math.isfinite(value):
         saved = list_checkpoints(run_dir)
         kept = f"{saved[-1]} is the last good checkpoint" if saved else "there is no checkpoint yet"
-        raise TrainingError(
-            f"the {what} is {value} at step {step}; {kept}",
-            hint="lower train.learning_rate and train anew with --force",
+        raise everywhere(
+            TrainingError(
+                f"the {what} is {value} at step {step}; {kept}",
+                hint="lower train.learning_rate and train anew with --force",
+            )
         )
 
 
-def _check_weights(parameters: Sequence[torch.nn.Parameter], step: int, run_dir: Path) -> None:
+def _check_weights(model: PreTrainedModel, ranks: Ranks, step: int, run_dir: Path) -> None:
     """Refuse to keep weights that a finite gradient and too high a rate have driven out of range."""
-    if not all(p.isfinite().all() for p in parameters):
+    if ranks.any(not all(local(p).isfinite().all() for p in model.parameters() if p.requires_grad)):
         _check_finite(math.nan, step, run_dir, "largest weight")
 
 
@@ -212,7 +256,8 @@ def _trackers_closed(accelerator: Accelerator) -> Iterator[None]:
     try:
         yield
     finally:
-        accelerator.end_training()
+        for tracker in accelerator.trackers:  # not `end_training`, which would part the ranks, too
+            tracker.finish()
 
 
 @dataclass

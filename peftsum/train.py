@@ -21,7 +21,7 @@ from peftsum.artifacts import (
     set_aside,
     write_record,
 )
-from peftsum.checkpoints import Position, last_step, list_checkpoints
+from peftsum.checkpoints import Position, last_step, list_checkpoints, weights_if_sharded
 from peftsum.cost.combine import combine
 from peftsum.cost.machine import describe_machine
 from peftsum.cost.meters import measure
@@ -30,10 +30,12 @@ from peftsum.exceptions import PeftsumError, RecipeError, TrainingError, Trainin
 from peftsum.fitting import fit
 from peftsum.model import Base, base_revision, count_parameters, default_device, load_base, local_folder
 from peftsum.prepare import Prepared, prepare
+from peftsum.ranks import Ranks, fresh_accelerate_state, start_ranks
 from peftsum.recipe import Recipe
 from peftsum.version import __version__
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
@@ -68,40 +70,56 @@ def train(
     """
     run_dir = Path(run_dir or Path("runs") / recipe.name)
     adapter_dir = Path(adapter_dir or Path("adapters") / recipe.name) if recipe.method.frozen_base else None
-    prepared = prepare(recipe)
-    finished = _claim(run_dir, adapter_dir, prepared, resume=resume, force=force)
+    ranks = start_ranks(cpu=lambda: default_device() == "cpu")
+    prepared = ranks.together(lambda: prepare(recipe))
+    finished = ranks.on_main(lambda: _claim(run_dir, adapter_dir, prepared, resume=resume, force=force))
     if finished is not None:
         return finished
-    device = default_device()
-    _fresh_accelerate_state()
+    device = ranks.device or default_device()
+    if ranks.count == 1:
+        fresh_accelerate_state()
     _seed(recipe.train.seed)
     base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=_dropout(recipe))
     model = recipe.method.attach(base.model)
     if recipe.train.gradient_checkpointing:
         _checkpoint_gradients(model)
-    earlier = _earlier_costs(run_dir)
-    record = _open_run(run_dir, adapter_dir, prepared, base, model).model_copy(update={"train": earlier})
-    write_record(run_dir / RUN_FILE, record)
+    earlier, record = ranks.on_main(lambda: _open_run(run_dir, adapter_dir, prepared, base, model, ranks))
     try:
-        with measure(recipe.cost, device) as measurement, _lack_of_memory_explained():
-            position = fit(model, base, prepared, run_dir)
+        with measure(recipe.cost, device) as measurement, _lack_of_memory_explained(), ranks.watched():
+            position = fit(model, base, prepared, run_dir, ranks)
     except PeftsumError as error:
-        interrupted = isinstance(error, TrainingInterrupted)
-        costs = _with_earlier(earlier, measurement.readings)
-        status = "interrupted" if interrupted else "failed"
-        update = {"status": status, "failure": error.message, "train": costs, "steps": last_step(run_dir)}
-        write_record(run_dir / RUN_FILE, record.model_copy(update=update))
+        if ranks.is_main:
+            _close_unfinished(run_dir, record, error, _with_earlier(earlier, _of_main(measurement.readings, ranks)))
         raise
-    costs = _with_earlier(earlier, measurement.readings)
+    costs = _with_earlier(earlier, _of_main(measurement.readings, ranks))
     record = record.model_copy(update={"status": "done", "train": costs, "finished": _now(), **_outcome(position)})
+    ranks.on_main(lambda: _save(run_dir, adapter_dir, record, model, base, weights_if_sharded(run_dir, position)))
+    return record
+
+
+def _save(
+    run_dir: Path,
+    adapter_dir: Path | None,
+    record: RunRecord,
+    model: PreTrainedModel,
+    base: Base,
+    weights: dict[str, torch.Tensor] | None,
+) -> None:
+    """Write what was trained, then the run's record, which says that it is there."""
     adapter_record = _adapter_record(record)
     if adapter_dir is not None:
         _make_room(adapter_dir, record)
-        save_adapter(model, adapter_dir, adapter_record, costs)
+        save_adapter(model, adapter_dir, adapter_record, record.train, weights)
     else:
-        save_full_model(base.model, base.tokenizer, run_dir / "model", adapter_record, costs)
+        save_full_model(base.model, base.tokenizer, run_dir / "model", adapter_record, record.train, weights)
     write_record(run_dir / RUN_FILE, record)
-    return record
+
+
+def _close_unfinished(run_dir: Path, record: RunRecord, error: PeftsumError, costs: Readings) -> None:
+    """Note in the run how far it came and why it ended."""
+    status = "interrupted" if isinstance(error, TrainingInterrupted) else "failed"
+    update = {"status": status, "failure": error.message, "train": costs, "steps": last_step(run_dir)}
+    write_record(run_dir / RUN_FILE, record.model_copy(update=update))
 
 
 def _claim(
@@ -119,8 +137,8 @@ def _claim(
             return _with_settings_of(prepared.recipe, record, run_dir, adapter_dir)
         if list_checkpoints(run_dir):  # the last one is of the end: what is missing is made from it without training
             return None
-    elif same and list_checkpoints(run_dir) and not force:
-        if resume is not False:
+    elif same and not force:
+        if resume is not False or not list_checkpoints(run_dir):  # without any it begins anew in the same place
             return None
         raise UsageError(
             f"{run_dir} holds an unfinished run of this recipe, saved at step {last_step(run_dir)}",
@@ -177,10 +195,12 @@ def _make_room(adapter_dir: Path, record: RunRecord) -> None:
 
 
 def _open_run(
-    run_dir: Path, adapter_dir: Path | None, prepared: Prepared, base: Base, model: PreTrainedModel
-) -> RunRecord:
+    run_dir: Path, adapter_dir: Path | None, prepared: Prepared, base: Base, model: PreTrainedModel, ranks: Ranks
+) -> tuple[Readings | None, RunRecord]:
+    """Write the record of a run that begins or goes on; return what earlier sessions cost, and the record."""
     trainable, total = count_parameters(model)
-    return RunRecord(
+    earlier = _earlier_costs(run_dir)
+    record = RunRecord(
         peftsum_version=__version__,
         recipe=prepared.recipe,
         fingerprint=prepared.recipe.fingerprint,
@@ -194,7 +214,11 @@ def _open_run(
         machine=describe_machine(),
         adapter_dir=str(adapter_dir) if adapter_dir else None,
         created=_now(),
+        processes=ranks.count,
+        train=earlier,
     )
+    write_record(run_dir / RUN_FILE, record)
+    return earlier, record
 
 
 def _outcome(position: Position) -> dict[str, Any]:
@@ -224,6 +248,16 @@ def _earlier_costs(run_dir: Path) -> Readings | None:
         peak_memory_bytes=unmeasured("B", "this process", reason),
         energy_j=unmeasured("J", "this process", reason),
     )
+
+
+def _of_main(costs: Readings, ranks: Ranks) -> Readings:
+    """Say of readings taken in one of several processes what they leave out."""
+    if ranks.count == 1:
+        return costs
+    scope = f"process 1 of {ranks.count}"
+    energy = unmeasured("J", "all processes", f"{ranks.count} processes took part, and one was measured")
+    peak = costs.peak_memory_bytes.model_copy(update={"scope": f"{costs.peak_memory_bytes.scope}, {scope}"})
+    return costs.model_copy(update={"peak_memory_bytes": peak, "energy_j": energy})
 
 
 def _with_earlier(earlier: Readings | None, costs: Readings) -> Readings:
@@ -258,14 +292,6 @@ def _checkpoint_gradients(model: PreTrainedModel) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # transformers 5.23 renames what 5.15, the oldest taken, has
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-
-
-def _fresh_accelerate_state() -> None:
-    """Forget the precision of an earlier training in this process; accelerate keeps it for the process's life."""
-    from accelerate.state import AcceleratorState, GradientState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
 
 
 def _seed(seed: int) -> None:

@@ -18,6 +18,7 @@ from peftsum.artifacts import (
     AdapterRecord,
     Prediction,
     clear_leftovers,
+    delete_folder,
     read_predictions,
     read_record,
     set_aside,
@@ -91,12 +92,36 @@ def test_a_folder_comes_back_when_its_successor_cannot_take_the_name(
 
 
 def test_leftovers_of_killed_writes_are_cleared_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".step-1.77.tmp", ".best.77.old", "kept", ".hidden"):
+    for name in (".step-1.77.tmp", ".kept.77.old", "kept", ".hidden"):
         (tmp_path / name).mkdir()
     (tmp_path / ".run.json.77.tmp").write_text("{")
     clear_leftovers(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"kept", ".hidden"}
     clear_leftovers(tmp_path / "nowhere")
+
+
+def test_a_folder_whose_replacement_was_killed_between_the_renames_comes_back(tmp_path: Path) -> None:
+    for name in (".news.77.old", ".news.77.tmp", ".news.v2.78.tmp"):
+        write_text(tmp_path / name / "x.txt", name)
+    clear_leftovers(tmp_path, "news")
+    assert {p.name for p in tmp_path.iterdir()} == {"news", ".news.v2.78.tmp"}  # the last may be being written
+    assert (tmp_path / "news" / "x.txt").read_text() == ".news.77.old"
+
+
+def test_writing_a_folder_clears_what_killed_writes_of_it_left(tmp_path: Path) -> None:
+    (tmp_path / ".news.77.tmp").mkdir()
+    write_folder(tmp_path / "news", lambda folder: write_text(folder / "x.txt", "new"))
+    assert [p.name for p in tmp_path.iterdir()] == ["news"]
+
+
+def test_a_folder_is_deleted_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(tmp_path / "step-1" / "x.txt", "x")
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # killed after the first step
+    delete_folder(tmp_path / "step-1")
+    assert not (tmp_path / "step-1").exists()
+    monkeypatch.undo()
+    clear_leftovers(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_setting_aside_takes_the_first_free_name(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,10 +30,11 @@ from trainings import (
 from peftsum import train
 from peftsum.artifacts import RUN_FILE, RunRecord, read_record
 from peftsum.batching import collate
-from peftsum.checkpoints import list_checkpoints
+from peftsum.checkpoints import Position, list_checkpoints
 from peftsum.exceptions import RecipeError, TrainingError
 from peftsum.methods import METHODS
 from peftsum.optimization import summed_loss
+from peftsum.storing import Store
 from peftsum.validation import mean_loss
 
 RUN, ADAPTER = Path("runs/run"), Path("adapters/run")
@@ -166,13 +168,13 @@ def test_patience_stops_and_the_best_weights_are_the_ones_saved(
     recipe = make_recipe(byte_base, dialogues, method=method, train={"max_steps": 20, "eval_every": 1, "patience": 2})
     scripted_validation(monkeypatch, [3.0, 2.0, 2.5, 2.0, 1.0])  # an equal one is not better
     kept: list[dict[str, torch.Tensor]] = []
-    real = fitting.save_best
+    real = Store.save_best
 
-    def save_best(run_dir: Path, model: torch.nn.Module) -> None:
-        kept.append({n: w for n, w in snapshot(model).items() if model.get_parameter(n).requires_grad})
-        real(run_dir, model)
+    def save_best(store: Store, position: Position) -> None:
+        kept.append({n: w for n, w in snapshot(store.model).items() if store.model.get_parameter(n).requires_grad})
+        real(store, position)
 
-    monkeypatch.setattr(fitting, "save_best", save_best)
+    monkeypatch.setattr(Store, "save_best", save_best)
     record = train(recipe)
     assert (record.steps, record.best_step, record.validation["val_loss"]) == (4, 2, 2.0)
     assert len(kept) == 2
@@ -191,16 +193,16 @@ def test_checkpoints_are_bounded(byte_base: Path, dialogues: Path, in_tmp: Path)
 
 def breaking(monkeypatch: pytest.MonkeyPatch, model: list[Any], *, frozen: bool) -> None:
     """Put an infinity into a weight once the checkpoint of step 2 is written."""
-    real = fitting.save_checkpoint
+    real = Store.save_checkpoint
 
-    def save_checkpoint(run_dir: Path, net: Any, optimizer: Any, schedule: Any, position: Any, keep: int) -> None:
-        real(run_dir, net, optimizer, schedule, position, keep)
+    def save_checkpoint(store: Store, position: Position, keep: int) -> None:
+        real(store, position, keep)
         if position.step == 2:
-            weight = next(p for p in net.parameters() if p.requires_grad is not frozen)
+            weight = next(p for p in store.model.parameters() if p.requires_grad is not frozen)
             weight.data.view(-1)[0] = math.inf
         model.append(position.step)
 
-    monkeypatch.setattr(fitting, "save_checkpoint", save_checkpoint)
+    monkeypatch.setattr(Store, "save_checkpoint", save_checkpoint)
 
 
 @pytest.mark.parametrize("frozen", [True, False], ids=["base", "adapter"])
@@ -327,9 +329,14 @@ def test_trackers_are_closed_when_a_run_is_stopped(
     byte_base: Path, dialogues: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = []
-    from accelerate import Accelerator
+    real = fitting._accelerator
 
-    monkeypatch.setattr(Accelerator, "end_training", lambda self: ended.append(True))
+    def tracked(*arguments: Any) -> Any:
+        accelerator = real(*arguments)
+        accelerator.trackers.append(SimpleNamespace(finish=lambda: ended.append(True)))
+        return accelerator
+
+    monkeypatch.setattr(fitting, "_accelerator", tracked)
     scripted_validation(monkeypatch, [math.nan])
     with pytest.raises(TrainingError):
         train(make_recipe(byte_base, dialogues))

@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 
 from peftsum.model import Base, load_base
 from peftsum.prepare import Prepared, prepare
+from peftsum.ranks import fresh_accelerate_state
 from peftsum.recipe import Recipe
+from peftsum.training_model import TrainingModel
 
 # `peftsum.train` is the function; what stands around it in the module is wanted here
 train_module = importlib.import_module("peftsum.train")
@@ -100,11 +102,11 @@ def watch_fit(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Note the model's weights before and after the loop of every training from here on; change nothing."""
     seen, fit = Seen(), train_module.fit
 
-    def watched(model: Any, base: Base, prepared: Prepared, run_dir: Path) -> Any:
+    def watched(model: Any, *arguments: Any) -> Any:
         seen.calls += 1
         seen.before = snapshot(model)
         seen.trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        position = fit(model, base, prepared, run_dir)
+        position = fit(model, *arguments)
         seen.after = snapshot(model)
         return position
 
@@ -128,13 +130,13 @@ def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("this trained a step")
 
-    monkeypatch.setattr(fitting, "summed_loss", refuse)
+    monkeypatch.setattr(TrainingModel, "forward", refuse)
 
 
 @contextmanager
 def at_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> Iterator[None]:
     """Call ``act`` in the forward pass of the given batch, counted from 1."""
-    real, count = fitting.summed_loss, 0
+    real, count = TrainingModel.forward, 0
 
     def counted(*arguments: Any) -> Any:
         nonlocal count
@@ -144,14 +146,14 @@ def at_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "summed_loss", counted)
+        patch.setattr(TrainingModel, "forward", counted)
         yield
 
 
 def attached(recipe: Recipe) -> tuple[Any, Base, Prepared]:
     """Return the model that ``train`` would fit, its base, and the data made ready."""
     prepared = prepare(recipe)
-    train_module._fresh_accelerate_state()
+    fresh_accelerate_state()
     train_module._seed(recipe.train.seed)
     base = load_base(recipe.model, frozen=recipe.method.frozen_base, device="cpu", dropout=0.0)
     return recipe.method.attach(base.model), base, prepared

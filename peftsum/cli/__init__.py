@@ -18,6 +18,7 @@ from peftsum.cli.score import score
 from peftsum.cli.summarize import summarize
 from peftsum.cli.train import train
 from peftsum.exceptions import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, PeftsumError, StorageError
+from peftsum.ranks import PeerLostError, is_connected, is_first_here, is_main, leave, wait_to_be_ended
 from peftsum.version import __version__
 
 EPILOG = """
@@ -52,11 +53,12 @@ def main(arguments: list[str] | None = None) -> None:
     quiet_libraries()
     try:
         code = cli.main(arguments, prog_name="peftsum", standalone_mode=False)
+        leave()
         sys.exit(code if isinstance(code, int) else 0)  # click returns the code of `context.exit`
     except PeftsumError as error:
         if debug:
             raise
-        report_error(error.message, error.hint)
+        _report(error)
         sys.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError:
         report_error("no command is given", f"one of {', '.join(cli.commands)}; peftsum --help says what each does")
@@ -66,7 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
         report_error(" ".join(error.format_message().split()), f"{command} --help shows how it is used")
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        report_error("interrupted", "what was written before is whole; run the command again")
+        if is_main():
+            report_error("interrupted", "what was written before is whole; run the command again")
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader, such as `head`, has gone; Python would complain at exit
@@ -85,6 +88,20 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         report_error("the memory is not enough", "lower train.batch_tokens, or set train.gradient_checkpointing: true")
         sys.exit(EXIT_FAILED)
+
+
+def _report(error: PeftsumError) -> None:
+    """Print the two lines of an error; of several processes that share a training, one prints them."""
+    if isinstance(error, PeerLostError):
+        wait_to_be_ended()
+    if error.everywhere:
+        if is_main():
+            report_error(error.message, error.hint)
+        leave()
+        return
+    if not (is_first_here() or is_connected()):
+        wait_to_be_ended()  # the first one here most likely fails alike, and says so
+    report_error(error.message, error.hint)
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:

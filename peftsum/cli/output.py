@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from peftsum.ranks import is_main
+
 CHATTY = (
     *("transformers", "datasets", "peft", "accelerate", "bitsandbytes"),
     *("huggingface_hub", "filelock", "urllib3", "httpx", "httpx2"),
@@ -26,7 +28,7 @@ def report_error(message: str, hint: str) -> None:
 def quiet_libraries() -> None:
     """Send our messages to stderr and keep the libraries' chatter off it."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("peftsum").setLevel(logging.INFO)
+    logging.getLogger("peftsum").setLevel(logging.INFO if is_main() else logging.CRITICAL)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

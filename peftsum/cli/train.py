@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -25,6 +26,15 @@ def _reference(context: click.Context, _: click.Parameter, wanted: bool) -> None
         context.exit()
 
 
+def _options(overrides: tuple[str, ...], **values: Path | bool | None) -> list[str]:
+    """Return options as a command line has them, for the processes that share the training."""
+    options = [word for override in overrides for word in ("--set", override)]
+    for name, value in values.items():
+        if value is not None and value is not False:
+            options += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return [*options, *(["--debug"] if "--debug" in sys.argv else [])]
+
+
 @click.command(epilog=EPILOG)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @set_option
@@ -32,6 +42,11 @@ def _reference(context: click.Context, _: click.Parameter, wanted: bool) -> None
 @click.option("--adapter-dir", type=click.Path(path_type=Path), help="Adapter folder; default adapters/NAME.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of an unfinished run.")
 @click.option("--force", is_flag=True, help="Train anew; an earlier run is set aside.")
+@click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    help="Share each batch among N processes of this machine, a GPU each where there are GPUs; the result is the same.",
+)
 @click.option("--dry-run", is_flag=True, help="Check recipe and data, show the plan, and stop before weights load.")
 @click.option(
     "--help-recipe", is_flag=True, is_eager=True, expose_value=False, callback=_reference, help="List every recipe key."
@@ -44,11 +59,14 @@ def train(
     adapter_dir: Path | None,
     resume: bool,
     force: bool,
+    nproc: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Train RECIPE and save the run and its adapter (full tuning saves its model in the run)."""
+    from peftsum.launch import end_with_the_launcher, launch
     from peftsum.prepare import describe_plan, prepare
+    from peftsum.ranks import is_main, launched
     from peftsum.recipe_file import load_recipe
     from peftsum.train import train as train_recipe
 
@@ -61,7 +79,15 @@ def train(
             for name, value in plan.items():
                 click.echo(f"{name.replace('_', ' '):28}{value}")
         return
+    if nproc is not None and nproc > 1 and not launched():
+        options = _options(
+            overrides, run_dir=run_dir, adapter_dir=adapter_dir, resume=resume, force=force, json=as_json
+        )
+        sys.exit(launch(["train", str(recipe), *options], nproc))
+    end_with_the_launcher()
     record = train_recipe(loaded, run_dir, adapter_dir, resume=resume, force=force)
+    if not is_main():
+        return
     if as_json:
         print_json(record)
         return
