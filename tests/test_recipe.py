@@ -53,7 +53,7 @@ def problem(text: str, *overrides: str) -> str:
         (LORA + "name: b", "r.yaml:3: name stands twice"),
         (LORA + "train: {epochs: 2, epochs: 3}", "r.yaml:3: train.epochs stands twice"),
         ("name: a\nmethod: {kind: lora, targets: all-liner}", "r.yaml:2: method.targets: input should be 'all-linear', "
-         "'attention' or 'qv' (got 'all-liner'; did you mean all-linear?)"),
+         "'attention', 'qv' or 'decoder' (got 'all-liner'; did you mean all-linear?)"),
         ("name: a\nmethod: {kind: lora, targets: [q, 3]}",
          "r.yaml:2: method.targets.1: input should be a valid string (got 3)"),
         ("name: a\nmethod: {kind: lora, rank: yes}",
