@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DIALOGSUM = ROOT.parent / "shared" / "data" / "dialogsum"
 COMMON = TrainerSettings()
 QUICK = (("small", "lora", "dialogsum"), ("tiny", "lora", "builtin"))
+QUICK_SYSTEMS = ("common", "tuned", "peftsum")
+QUICK_S = 280.0  # a second round begins only if it will probably end before this
 POOL = 1024  # dialogues that random-weight shapes draw from: grouping by length needs many to choose from
 CPU_SIZES, GPU_SIZES = (8, 32), (8, 32, 64, 128)
 FIRST_SIZE = 16  # at which the attention is probed
@@ -54,15 +56,15 @@ class Amount:
 AMOUNTS = {
     "minute": Amount(64, 32, 8),
     "tiny": Amount(1024, 96, 64),
-    "small": Amount(192, 64, 16),
-    "base": Amount(64, 32, 8),
-    "large": Amount(64, 32, 8),
-    "xl": Amount(32, 32, 8),
+    "small": Amount(96, 48, 16),
+    "base": Amount(48, 32, 8),
+    "large": Amount(48, 32, 8),
+    "xl": Amount(48, 32, 8),
 }
 QUICK_AMOUNTS = {
     "minute": Amount(32, 32, 8),
-    "tiny": Amount(256, 48, 64),
-    "small": Amount(64, 32, 8),
+    "tiny": Amount(128, 48, 64),
+    "small": Amount(40, 24, 8),
 }
 GPU_FACTOR = 16  # more dialogues on a GPU, which goes through them so much faster
 
@@ -74,10 +76,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, versions, figures and ratios here")
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, help="default: tiny small base")
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="default: all")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="default: all")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="default: all; with --quick no tuned_nodrop")
     parser.add_argument("--data", nargs="+", choices=("builtin", "dialogsum"), help="default: both, where present")
     parser.add_argument("--dialogsum", type=Path, default=DIALOGSUM, metavar="DIR", help="folder with train.jsonl")
-    parser.add_argument("--repeats", type=int, help="rounds; default: 3, with --quick 2")
+    parser.add_argument(
+        "--repeats", type=int, help="rounds; default: 3, with --quick 2, or 1 where the machine is too slow"
+    )
     parser.add_argument("--examples", type=int, help="dialogues a run; default: by the shape")
     parser.add_argument("--batch-tokens", type=int, default=2048, help="peftsum's budget of a batch")
     options = parser.parse_args(arguments)
@@ -85,7 +89,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} {value}: it must be at least 1")
+    options.limit_s = QUICK_S if options.quick and options.repeats is None else float("inf")
     options.repeats = options.repeats or (2 if options.quick else 3)
+    options.systems = [s for s in SYSTEMS if s in (options.systems or (QUICK_SYSTEMS if options.quick else SYSTEMS))]
     return options
 
 
@@ -105,17 +111,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cells = [Cell(*names) for names in choose_cells(options, sources, headline_data)]
     if not cells:
         sys.exit("nothing to run: the data asked for is not there")
+    described: dict[str, Any] = {name: {"skipped": reason} for name, reason in skipped.items()}
     with tempfile.TemporaryDirectory(prefix="train_speed-") as folder:
-        described = run(cells, options, sources, Path(folder), on_gpu)
-    ratios = all_ratios(cells, headline_data)
+        for _ in run(cells, options, sources, Path(folder), on_gpu, described):
+            ratios = all_ratios(cells, headline_data)
+            if options.json:  # after every round of a cell, so that a long run that is stopped leaves what it has
+                record = report(cells, options, ratios, described)
+                options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(table(cells))
     print("ratios (larger is better for peftsum):")
     for name, ratio in ratios.items():
         shown = f"null: {ratio['reason']}" if ratio["median"] is None else f"{ratio['median']:.3g}"
         print(f"  {name}: {shown}" + (f" ({ratio['low']:.3g}..{ratio['high']:.3g})" if "low" in ratio else ""))
-    if options.json:
-        record = report(cells, options, ratios, {**described, **{n: {"skipped": r} for n, r in skipped.items()}})
-        options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def choose_cells(
@@ -134,13 +141,27 @@ def choose_cells(
 
 
 def run(
-    cells: Sequence[Cell], options: argparse.Namespace, sources: dict[str, str], work: Path, on_gpu: bool
-) -> dict[str, Any]:
-    """Run every system of every cell, round by round, leaving the answers in the cells; return what the data is."""
-    runner, described = Runner(work), {}
-    systems = [name for name in SYSTEMS if name in (options.systems or SYSTEMS)]
+    cells: Sequence[Cell],
+    options: argparse.Namespace,
+    sources: dict[str, str],
+    work: Path,
+    on_gpu: bool,
+    described: dict[str, Any],
+) -> Iterator[None]:
+    """Run every system of every cell, round by round, leaving the answers in the cells; yield after each round of one.
+
+    Args:
+        cells: what to run; each gets its answers.
+        options: of the command line.
+        sources: data sources by name.
+        work: an empty folder.
+        on_gpu: whether the workers will find a GPU.
+        described: gets what the data is like.
+    """
+    runner = Runner(work)
+    systems = options.systems
     jobs: dict[str, Job] = {}
-    lengths = {}
+    lengths: dict[str, list[tuple[int, int]]] = {}
     for cell in cells:
         amount = amount_of(cell.shape, options, on_gpu)
         pool = amount.examples if cell.shape == "tiny" else max(POOL, amount.examples)  # tiny: one whole pass
@@ -166,18 +187,24 @@ def run(
             print(f"building a random {shape}", file=sys.stderr, flush=True)
             build_base(shape, work / "bases" / shape)
     for cell in cells:
-        job, cost = jobs[cell.name], lengths[cell.name]
         cell.chosen = {"common": replace(COMMON, checkpointing=METHODS[cell.method].quantize != "none")}
         for system in systems:
             if system.startswith("tuned"):
-                _tune(runner, clock, cell, system, job, cost, options, on_gpu)
-        for repeat in range(options.repeats):
+                _tune(runner, clock, cell, system, jobs[cell.name], lengths[cell.name], options, on_gpu)
+    round_s: dict[str, float] = {}
+    for repeat in range(options.repeats):
+        for cell in cells:
+            if repeat and clock.spent_s + round_s[cell.name] > options.limit_s:
+                continue  # a later round costs what the first did
+            began_s = clock.spent_s
+            job, cost = jobs[cell.name], lengths[cell.name]
             for system in systems:
                 one = replace(job, system=system, seed=job.seed + repeat, trainer=cell.chosen.get(system, COMMON))
                 clock.line(f"{cell.shape} {cell.method} {cell.data}: {system}, round {repeat + 1} of {options.repeats}")
                 _run_one(runner, cell, one)
                 clock.done(guess_s(one, cost))
-    return described
+            round_s[cell.name] = clock.spent_s - began_s
+            yield
 
 
 def amount_of(shape: str, options: argparse.Namespace, on_gpu: bool) -> Amount:
@@ -215,7 +242,7 @@ def _tune(
     from peftsum.model import has_bf16
 
     dropout = 0.0 if system == "tuned_nodrop" else None
-    if dropout is not None and options.quick and "tuned" in cell.chosen:
+    if options.quick and dropout is not None and "tuned" in cell.chosen:
         cell.chosen[system] = replace(cell.chosen["tuned"], dropout=dropout)
         return
     start = TrainerSettings(
@@ -225,12 +252,13 @@ def _tune(
         grouped=True,
         dropout=dropout,
     )
+    other = replace(start, attention="sdpa")
+    sizes = [size for size in (GPU_SIZES if on_gpu else CPU_SIZES) if -(-job.examples // size) >= LEAST_STEPS]
     tried: list[tuple[TrainerSettings, dict[str, Any]]] = []
     best = start
-    for candidates in ([start, replace(start, attention="sdpa")], None):
-        if candidates is None:
-            sizes = GPU_SIZES if on_gpu else CPU_SIZES
-            candidates = [replace(best, batch_size=size) for size in sizes if job.examples >= LEAST_STEPS * size]
+    stages = [[start, other], sizes] if not options.quick else [[start, other, replace(start, batch_size=sizes[0])]]
+    for stage in stages:
+        candidates = [replace(best, batch_size=c) if isinstance(c, int) else c for c in stage]
         probing = replace(job, task="probe", system=system, candidates=candidates)
         probing = replace(probing, examples=min(amount_of(cell.shape, options, on_gpu).probe, job.examples))
         clock.line(f"{cell.shape} {cell.method} {cell.data}: probing {len(candidates)} settings for {system}")
@@ -257,11 +285,9 @@ def _guess(
     """Return a first guess of a cell's seconds."""
     rounds = options.repeats * sum(guess_s(replace(job, system=system), lengths) for system in systems)
     probed = [s for s in systems if s == "tuned" or (s == "tuned_nodrop" and not options.quick)]
-    sizes = len(GPU_SIZES if on_gpu else CPU_SIZES)
+    stages = (3,) if options.quick else (2, len(GPU_SIZES if on_gpu else CPU_SIZES))
     probing = replace(job, task="probe", examples=amount_of(cell.shape, options, on_gpu).probe)
-    probes = sum(
-        guess_s(replace(probing, system=s, candidates=[COMMON] * n), lengths) for s in probed for n in (2, sizes)
-    )
+    probes = sum(guess_s(replace(probing, system=s, candidates=[COMMON] * n), lengths) for s in probed for n in stages)
     return rounds + probes
 
 

@@ -36,9 +36,14 @@ class Clock:
     guessed_s: float = 0.0
     """Of what is done."""
 
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started
+
     def line(self, title: str) -> None:
         """Print what is done next, and the time left."""
-        spent = time.perf_counter() - self.started
+        spent = self.spent_s
         scale = spent / self.guessed_s if self.guessed_s else 1.0
         left = max(0.0, self.total_s - self.guessed_s) * scale
         print(f"{spent:5.0f} s, about {left:.0f} s left: {title}", file=sys.stderr, flush=True)

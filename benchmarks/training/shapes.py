@@ -81,6 +81,7 @@ def build_base(name: str, folder: Path) -> None:
     """Write a base of random fp32 weights in Flan-T5's structure, with the builtin tokenizer."""
     import torch
     from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
+    from transformers.utils.logging import disable_progress_bar
 
     from peftsum.model import local_folder
 
@@ -105,5 +106,6 @@ def build_base(name: str, folder: Path) -> None:
     # T5Config re-ties; Flan-T5 has a head of its own, and a loaded folder with one stays untied
     model.lm_head = torch.nn.Linear(shape.d_model, shape.vocabulary, bias=False)
     torch.nn.init.normal_(model.lm_head.weight, std=shape.d_model**-0.5)
+    disable_progress_bar()
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(str(local_folder(TINY))).save_pretrained(folder)
