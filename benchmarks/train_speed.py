@@ -62,9 +62,9 @@ AMOUNTS = {
     "xl": Amount(48, 32, 8),
 }
 QUICK_AMOUNTS = {
-    "minute": Amount(32, 32, 8),
-    "tiny": Amount(128, 48, 64),
-    "small": Amount(40, 24, 8),
+    "minute": Amount(32, 16, 8),
+    "tiny": Amount(96, 32, 64),
+    "small": Amount(32, 16, 8),
 }
 GPU_FACTOR = 16  # more dialogues on a GPU, which goes through them so much faster
 
@@ -190,7 +190,8 @@ def run(
         cell.chosen = {"common": replace(COMMON, checkpointing=METHODS[cell.method].quantize != "none")}
         for system in systems:
             if system.startswith("tuned"):
-                _tune(runner, clock, cell, system, jobs[cell.name], lengths[cell.name], options, on_gpu)
+                known = cells[0].chosen.get("tuned") if options.quick else None
+                _tune(runner, clock, cell, system, jobs[cell.name], lengths[cell.name], options, on_gpu, known)
     round_s: dict[str, float] = {}
     for repeat in range(options.repeats):
         for cell in cells:
@@ -237,16 +238,21 @@ def _tune(
     lengths: Sequence[tuple[int, int]],
     options: argparse.Namespace,
     on_gpu: bool,
+    known: TrainerSettings | None,
 ) -> None:
-    """Choose the fastest attention and batch size for the tuned Trainer, by useful operations a second."""
+    """Choose the fastest attention and batch size for the tuned Trainer, by useful operations a second.
+
+    Under ``--quick`` only the attention is tried, in batches of 8, and only once: ``known`` is what was chosen before.
+    """
     from peftsum.model import has_bf16
 
     dropout = 0.0 if system == "tuned_nodrop" else None
-    if options.quick and dropout is not None and "tuned" in cell.chosen:
-        cell.chosen[system] = replace(cell.chosen["tuned"], dropout=dropout)
+    if known is not None:
+        cell.chosen[system] = replace(known, dropout=dropout)
         return
+    size = COMMON.batch_size if options.quick else min(FIRST_SIZE, max(1, job.examples // LEAST_STEPS))
     start = TrainerSettings(
-        min(FIRST_SIZE, max(1, job.examples // LEAST_STEPS)),
+        size,
         "eager",
         bf16=has_bf16("cuda" if on_gpu else "cpu"),
         grouped=True,
@@ -256,7 +262,7 @@ def _tune(
     sizes = [size for size in (GPU_SIZES if on_gpu else CPU_SIZES) if -(-job.examples // size) >= LEAST_STEPS]
     tried: list[tuple[TrainerSettings, dict[str, Any]]] = []
     best = start
-    stages = [[start, other], sizes] if not options.quick else [[start, other, replace(start, batch_size=sizes[0])]]
+    stages: list[list[Any]] = [[start, other]] if options.quick else [[start, other], sizes]
     for stage in stages:
         candidates = [replace(best, batch_size=c) if isinstance(c, int) else c for c in stage]
         probing = replace(job, task="probe", system=system, candidates=candidates)
@@ -284,8 +290,8 @@ def _guess(
 ) -> float:
     """Return a first guess of a cell's seconds."""
     rounds = options.repeats * sum(guess_s(replace(job, system=system), lengths) for system in systems)
-    probed = [s for s in systems if s == "tuned" or (s == "tuned_nodrop" and not options.quick)]
-    stages = (3,) if options.quick else (2, len(GPU_SIZES if on_gpu else CPU_SIZES))
+    probed = [s for s in systems if s.startswith("tuned")][: 1 if options.quick else 2]
+    stages = (2,) if options.quick else (2, len(GPU_SIZES if on_gpu else CPU_SIZES))
     probing = replace(job, task="probe", examples=amount_of(cell.shape, options, on_gpu).probe)
     probes = sum(guess_s(replace(probing, system=s, candidates=[COMMON] * n), lengths) for s in probed for n in stages)
     return rounds + probes

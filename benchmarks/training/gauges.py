@@ -48,6 +48,10 @@ class StepClock:
         else:
             self.marks.append(time.perf_counter())
 
+    def close(self) -> None:
+        """Let go of the hook."""
+        self._handle.remove()
+
     def restart(self) -> None:
         """Forget the steps so far."""
         self.marks.clear()

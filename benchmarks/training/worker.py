@@ -22,7 +22,6 @@ HELD_OUT_BATCH = 8
 
 def main(job_file: str, answer_file: str) -> None:
     """Do one job."""
-    warnings.simplefilter("ignore")
     job = Job.read(Path(job_file))
     answer: Any = probe(job) if job.task == "probe" else train(job)
     Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
@@ -40,6 +39,7 @@ def train(job: Job) -> dict[str, Any]:
     if model is not None:
         model.save_pretrained(trained.saved, **({"save_embedding_layers": False} if METHODS[job.method].frozen else {}))
     figures = _figures(job, trained, clock)
+    clock.close()
     del model
     gc.collect()
     peak = matmul_peak(trained.arithmetic, device)
@@ -74,6 +74,7 @@ def probe(job: Job) -> list[dict[str, Any]]:
             del model
         gc.collect()
         shutil.rmtree(job.out, ignore_errors=True)
+    clock.close()
     return answers
 
 
@@ -186,4 +187,5 @@ def _padded(rows: list[list[int]], filler: int) -> Any:
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("ignore")
     main(*sys.argv[1:])
