@@ -257,6 +257,7 @@ def _tune(
         bf16=has_bf16("cuda" if on_gpu else "cpu"),
         grouped=True,
         dropout=dropout,
+        lora_dropout=0.0,  # buys little in so short a training, and costs
     )
     other = replace(start, attention="sdpa")
     sizes = [size for size in (GPU_SIZES if on_gpu else CPU_SIZES) if -(-job.examples // size) >= LEAST_STEPS]

@@ -25,6 +25,8 @@ class TrainerSettings:
     grouped: bool = False
     dropout: float | None = None
     """None: the base's own, 0.1."""
+    lora_dropout: float = 0.05
+    """On the input of the update; what the widely used tutorials for Flan-T5 have."""
     checkpointing: bool = False
     """Gradient checkpointing, which ``prepare_model_for_kbit_training`` turns on by default."""
 

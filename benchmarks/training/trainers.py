@@ -60,7 +60,11 @@ def load(job: Job, settings: TrainerSettings, device: str) -> Any:
     if tuning.targets is None:
         return model
     config = LoraConfig(
-        task_type="SEQ_2_SEQ_LM", r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=TARGET_SETS[tuning.targets]
+        task_type="SEQ_2_SEQ_LM",
+        r=RANK,
+        lora_alpha=ALPHA,
+        lora_dropout=settings.lora_dropout,
+        target_modules=TARGET_SETS[tuning.targets],
     )
     return get_peft_model(model, config)
 
