@@ -181,9 +181,8 @@ def start_ranks(*, cpu: Callable[[], bool]) -> Ranks:
     ranks = Ranks(PartialState(cpu=on_cpu, timeout=LONGEST_WAIT))
     wanted = int(os.environ.get(WANTED, os.environ["WORLD_SIZE"]))
     if ranks.count != wanted:
-        raise UsageError(
-            f"asked for {wanted} processes, and {ranks.count} {'is' if ranks.count == 1 else 'are'} running", hint=HOW
-        )
+        running = f"{ranks.count} {'is' if ranks.count == 1 else 'are'} running"
+        raise everywhere(UsageError(f"asked for {wanted} processes, and {running}", hint=HOW))
     return ranks
 
 

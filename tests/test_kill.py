@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from killing import Forker, forker
+from forking import Forker
 from trainings import LORA, make_recipe, metrics, same_weights, weights_of
 
 from peftsum.artifacts import RUN_FILE, RunRecord, read_record
@@ -42,12 +42,6 @@ TUNINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forker]:
-    with forker() as server:
-        yield server
-
-
 class Course:
     """A training that was never interrupted, and a folder to kill and resume it in."""
 
@@ -56,25 +50,27 @@ class Course:
         self.recipe = yaml.safe_dump(make_recipe(byte_base, dialogues, **TUNINGS[name]).model_dump(mode="json"))
         self.start_in(self.straight)
         started = time.perf_counter()
-        assert forks.run(self.straight, ["train", "recipe.yaml"]) == 0, self.said(self.straight)
+        assert forks.run(self.straight, ["train", "recipe.yaml"]) == (0,), self.said(self.straight)
         self.took_s = time.perf_counter() - started
-        self.events = int((self.straight / "events").read_text("utf-8"))
+        self.events = int((self.straight / "events-0").read_text("utf-8"))
         record = read_record(self.straight / RUN / RUN_FILE, RunRecord)
         assert record.best_step is not None
         assert record.best_step < record.steps == COURSE["max_steps"]
 
     def start_in(self, folder: Path) -> None:
+        """Take an empty folder as the place to kill and resume in."""
         self.killed = folder
         folder.mkdir()
         (folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
 
     @staticmethod
     def said(folder: Path) -> str:
-        return (folder / "output").read_text("utf-8")
+        """Return what the last session in a folder printed."""
+        return (folder / "output-0").read_text("utf-8")
 
     def run(self, **how: Any) -> int:
         """Go on with the training; return the exit code."""
-        code = self.forks.run(self.killed, ["train", "recipe.yaml", "--resume"], **how)
+        (code,) = self.forks.run(self.killed, ["train", "recipe.yaml", "--resume"], **how)
         assert code in (0, KILLED), self.said(self.killed)
         return code
 

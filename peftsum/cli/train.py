@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def train(
     """Train RECIPE and save the run and its adapter (full tuning saves its model in the run)."""
     from peftsum.launch import end_with_the_launcher, launch
     from peftsum.prepare import describe_plan, prepare
-    from peftsum.ranks import is_main, launched
+    from peftsum.ranks import WANTED, is_main, launched
     from peftsum.recipe_file import load_recipe
     from peftsum.train import train as train_recipe
 
@@ -84,6 +85,8 @@ def train(
             overrides, run_dir=run_dir, adapter_dir=adapter_dir, resume=resume, force=force, json=as_json
         )
         sys.exit(launch(["train", str(recipe), *options], nproc))
+    if nproc is not None:
+        os.environ[WANTED] = str(nproc)
     end_with_the_launcher()
     record = train_recipe(loaded, run_dir, adapter_dir, resume=resume, force=force)
     if not is_main():

@@ -1,0 +1,146 @@
+"""A process that forks `peftsum` commands at will, in milliseconds instead of seconds each.
+
+What is forked runs the command line as ``python -m peftsum`` does, alone or as one of several processes that share a
+training, as torchrun would start them. It dies by a real SIGKILL: either from outside, at any time, or at the n-th
+thing it is about to do to the files of a run, which no timing would meet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILE_EVENTS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+
+
+def serve() -> None:
+    """Fork a command a line of stdin; print the first fork's process id and, once all have ended, their statuses."""
+    import accelerate  # noqa: F401  # all that takes long to import
+    import peft  # noqa: F401
+    import torch
+
+    import peftsum.train  # noqa: F401
+
+    torch.set_num_threads(1)  # a fork takes no thread pool along
+    for line in sys.stdin:
+        arguments, die_at, folder, count = json.loads(line)
+        pids, port = [], _free_port()
+        for rank in range(count):
+            pids.append(os.fork())
+            if pids[-1] == 0:
+                _be_forked(arguments, die_at, folder, rank, count, port)
+        print(pids[0], flush=True)
+        print(*(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids), flush=True)
+
+
+def _be_forked(arguments: list[str], die_at: int | None, folder: str, rank: int, count: int, port: int) -> None:
+    """Run the command and end the process."""
+    from peftsum.cli import main
+
+    os.chdir(folder)
+    os.dup2(os.open(f"output-{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    os.dup2(1, 2)
+    if count > 1:
+        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        os.environ |= {name: str(value) for name, value in world.items()}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    events = _count_file_events(die_at)
+    code = 99
+    try:
+        main(arguments)
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    if die_at is None:
+        Path(f"events-{rank}").write_text(str(events()))
+    os._exit(code)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _count_file_events(die_at: int | None) -> Callable[[], int]:
+    """Count what this process does to runs and adapters; die just before the given one, counted from 1."""
+    count = 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+        if (writes or event in FILE_EVENTS) and any(top in str(arguments[0]) for top in ("runs/", "adapters/")):
+            count += 1
+            if count == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    return lambda: count
+
+
+class Forker:
+    """Runs commands in forks of a process that has everything imported."""
+
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self.server = server
+
+    def run(
+        self,
+        folder: Path,
+        arguments: list[str],
+        *,
+        die_at: int | None = None,
+        kill_when: Callable[[float], bool] | None = None,
+        count: int = 1,
+    ) -> tuple[int, ...]:
+        """Run a command in a folder and return the exit code of each process, -9 where it was killed.
+
+        What they print is in ``output-0``, ``output-1``, …; the number of file events in ``events-0``, ….
+
+        Args:
+            folder: where it runs.
+            arguments: of ``peftsum``.
+            die_at: the number of the file event before which it dies.
+            kill_when: asked again and again with the seconds since the start; it is killed once this is True.
+            count: how many processes share the command.
+        """
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        print(json.dumps([arguments, die_at, str(folder), count]), file=self.server.stdin, flush=True)
+        pid, started = int(self.server.stdout.readline()), time.perf_counter()
+        while kill_when is not None and Path(f"/proc/{pid}/exe").exists():  # a zombie has none
+            if kill_when(time.perf_counter() - started):
+                os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.0005)
+        return tuple(map(int, self.server.stdout.readline().split()))
+
+
+@contextmanager
+def forker() -> Iterator[Forker]:
+    """Start the process that forks."""
+    here = Path(__file__).parent
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", "import forking; forking.serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd="/",
+    ) as server:
+        try:
+            yield Forker(server)
+        finally:
+            server.communicate()
