@@ -37,8 +37,8 @@ COURSE: dict[str, Any] = {
     "schedule": "constant",
 }
 TUNINGS: dict[str, dict[str, Any]] = {
-    "lora": {"method": {**LORA, "dropout": 0.2}, "train": {**COURSE, "best_by": "rougeL"}},
-    "full": {"method": {"kind": "full"}, "train": {**COURSE, "learning_rate": 0.2}},
+    "lora": {"method": {**LORA, "dropout": 0.2}, "train": {**COURSE, "learning_rate": 0.1}},
+    "full": {"method": {"kind": "full"}, "train": {**COURSE, "learning_rate": 0.3}},
 }
 
 

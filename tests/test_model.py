@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -136,12 +137,12 @@ def test_automatic_precision_is_what_the_device_computes_in(monkeypatch: pytest.
         assert (precision("bf16", "cpu"), precision("fp32", "cpu")) == ("bf16", "fp32")
 
 
-def test_attention_is_eager_on_a_cpu_and_sdpa_on_a_gpu(byte_base: Path) -> None:
-    assert (attention_kernel("auto", "cpu"), attention_kernel("auto", "cuda:0")) == ("eager", "sdpa")
-    assert load(byte_base).model.config._attn_implementation == "eager"
-    sdpa = load(byte_base, attention="sdpa").model
-    assert sdpa.config._attn_implementation == "sdpa"
-    torch.testing.assert_close(logits(sdpa), logits(load(byte_base).model), rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+def test_attention_is_ours_unless_told_and_gives_what_the_others_give(byte_base: Path, kernel: Any) -> None:
+    assert attention_kernel("auto") == attention_kernel("shared") == "shared_bias"
+    ours, theirs = load(byte_base).model, load(byte_base, attention=kernel).model
+    assert (ours.config._attn_implementation, theirs.config._attn_implementation) == ("shared_bias", kernel)
+    torch.testing.assert_close(logits(theirs), logits(ours), rtol=1e-4, atol=1e-4)
 
 
 def cut_weights(folder: Path) -> None:
