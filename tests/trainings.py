@@ -34,6 +34,7 @@ TUNINGS: dict[str, dict[str, Any]] = {
     "rslora": {"method": {**LORA, "rslora": True}},
     "ia3": {"method": {"kind": "ia3"}, "train": {"learning_rate": 0.2}},
     "lora-int8": {"method": LORA, "model": {"quantize": "int8"}},
+    "lora-decoder-cached": {"method": {**LORA, "targets": "decoder", "cache_encoder": True}},
 }
 
 DEFAULTS: dict[str, dict[str, Any]] = {
