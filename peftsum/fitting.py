@@ -60,6 +60,7 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
     schedule = _schedule(optimizer, prepared)
     training_model, optimizer = prepare_for(accelerator, training, optimizer)
     store = Store(run_dir, accelerator, ranks, model, training_model, optimizer, schedule)
+    _seed_apart(recipe.train.seed, ranks)
     position = store.load()
     if ranks.is_main:
         trim_metrics(run_dir, position.step)
@@ -68,7 +69,6 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
     steps = [] if _patience_over(position, settings.patience) else prepared.steps[position.step :]
     losses = position.unlogged_losses
     model.train()
-    _seed_apart(recipe.train.seed, ranks, position)
     with (
         _trackers_closed(accelerator),
         _stop_on_interrupt() as stop,
@@ -146,9 +146,9 @@ def _encoder_cache(
     return cache or opened()
 
 
-def _seed_apart(seed: int, ranks: Ranks, position: Position) -> None:
-    """Let each rank of a fresh training draw a dropout of its own; all drew the same first weights."""
-    if ranks.index and not position.step:
+def _seed_apart(seed: int, ranks: Ranks) -> None:
+    """Let each rank draw a dropout of its own; all drew the same first weights."""
+    if ranks.index:
         import torch
 
         torch.manual_seed(seed + ranks.index)

@@ -22,7 +22,7 @@ from trainings import LORA, make_recipe, metrics, same_weights, weights_of
 
 from peftsum import train
 from peftsum.artifacts import RUN_FILE, RunRecord, read_record
-from peftsum.checkpoints import list_checkpoints
+from peftsum.checkpoints import last_step, list_checkpoints
 from peftsum.exceptions import UsageError
 from peftsum.prepare import prepare
 from peftsum.ranks import share, start_ranks
@@ -189,3 +189,34 @@ def test_more_processes_than_gpus_are_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UsageError, match="this machine has 1"):
         launch(["train", "recipe.yaml"], 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TUNINGS)
+def test_a_sharded_model_trains_what_a_whole_one_does(
+    name: str, byte_base: Path, dialogues: Path, in_tmp: Path
+) -> None:
+    """FSDP on two CPU processes: equal, the best kept, and resumed after a SIGKILL of all."""
+    tuning = {**TUNINGS[name], "train": {**TUNINGS[name]["train"], "checkpoint_every": 1}}
+    train(make_recipe(byte_base, dialogues, **tuning), "one", "one-adapter")
+    write(in_tmp, byte_base, dialogues, **tuning)
+    sharded = [*TORCHRUN, str(Path(__file__).with_name("fsdp_on_cpu.py")), "train", "recipe.yaml"]
+    with start(in_tmp, sharded) as process:
+        while process.poll() is None and not list_checkpoints(RUN):
+            time.sleep(0.002)
+        ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("utf-8").split()
+        for pid in [*map(int, ranks), process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
+    assert 0 < last_step(RUN) < len(prepare(make_recipe(byte_base, dialogues, **tuning)).steps)
+    outcome = run(in_tmp, "--resume", command=sharded)
+    assert outcome.code == 0, outcome.err
+    hold_same(byte_base)
+
+
+def test_sharding_that_accelerate_would_pass_over_is_an_error(
+    byte_base: Path, dialogues: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UsageError, match="FSDP, which accelerate does on GPUs alone"):
+        train(make_recipe(byte_base, dialogues))

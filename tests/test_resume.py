@@ -109,6 +109,12 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def leave_half_written(run: Path) -> None:
     whole = run / CHECKPOINTS / "step-0000003"
     shutil.copytree(whole, run / CHECKPOINTS / ".step-0000004.123.tmp")
@@ -123,6 +129,8 @@ ACCIDENTS: dict[str, Callable[[Path], None]] = {
     "half-written": leave_half_written,
     "state cut short": lambda run: cut(run / CHECKPOINTS / "step-0000003" / STATE),
     "weights cut short": lambda run: cut(run / CHECKPOINTS / "step-0000003" / WEIGHTS),
+    "a bit of the state flipped": lambda run: flip_a_bit(run / CHECKPOINTS / "step-0000003" / STATE),
+    "a bit of the weights flipped": lambda run: flip_a_bit(run / CHECKPOINTS / "step-0000003" / WEIGHTS),
     "every checkpoint cut short": lambda run: [cut(p / STATE) for p in list_checkpoints(run)] and None,
 }
 
@@ -159,6 +167,31 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(
     assert record.train is not None
     assert record.train.wall_s.value is None  # nobody saw what the killed session cost
     assert "killed" in (record.train.wall_s.reason or "")
+
+
+def test_a_damaged_checkpoint_does_not_crowd_out_the_good_ones(
+    whole_run: Path, byte_base: Path, dialogues: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole_run / "run", RUN)
+    kill_after(RUN, 4)
+    cut(RUN / CHECKPOINTS / "step-0000004" / STATE)
+    recipe = course(byte_base, dialogues, keep_checkpoints=1)
+    with at_step(monkeypatch, 1, interrupt), pytest.raises(TrainingInterrupted, match="after step 4 of 6"):
+        train(recipe, resume=True)
+    assert [path.name for path in list_checkpoints(RUN)] == ["step-0000004"]
+    cut(RUN / CHECKPOINTS / "step-0000004" / STATE)
+    train(recipe, resume=True)
+    assert same_weights(adapter_weights(ADAPTER), adapter_weights(whole_run / "adapter"))
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew_in_its_place(
+    whole_run: Path, byte_base: Path, dialogues: Path, in_tmp: Path
+) -> None:
+    shutil.copytree(whole_run / "run", RUN)
+    kill_after(RUN, 0)
+    train(course(byte_base, dialogues))
+    assert validations(RUN) == validations(whole_run / "run")
+    assert not Path("runs/run.old-1").exists()
 
 
 def test_a_run_whose_best_weights_are_gone_finds_another_best(
