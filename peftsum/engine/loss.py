@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
-BLOCK = 128  # target positions at a time: 32 128 words in fp32 are then 16 MB
+# Target positions at a time: with 32 128 words in fp32, 16 MB on a CPU; a GPU wants larger pieces, 131 MB
+BLOCK = {"cpu": 128}
+GPU_BLOCK = 1024
 
 
 def blocked_cross_entropy(states: torch.Tensor, head: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -30,8 +32,9 @@ class _BlockedCrossEntropy(torch.autograd.Function):
         d_states = torch.empty_like(states) if wanted_states else None
         d_head = torch.zeros_like(head, dtype=torch.float32) if wanted_head else None
         total = torch.zeros((), dtype=torch.float32, device=states.device)
-        for start in range(0, states.shape[0], BLOCK):
-            part = slice(start, start + BLOCK)
+        block = BLOCK.get(states.device.type, GPU_BLOCK)
+        for start in range(0, states.shape[0], block):
+            part = slice(start, start + block)
             logits = (states[part] @ head.t()).float()  # (block, vocabulary)
             target = labels[part].unsqueeze(-1)
             normaliser = torch.logsumexp(logits, dim=-1, keepdim=True)
