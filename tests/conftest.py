@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from forking import Forker, forker
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # at these sizes threads only wait for each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
