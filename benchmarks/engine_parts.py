@@ -3,8 +3,8 @@
     python benchmarks/engine_parts.py --shape tiny --json parts.json
     python benchmarks/engine_parts.py --quick
 
-The models stand side by side in one process and take turns, step by step, on batches of the same dialogues, so that what
-else the machine does hits all of them alike. A ratio is the median over rounds of all parts against the variant.
+The models stand side by side in one process and take turns, step by step, on batches of the same dialogues, so that
+what else the machine does hits all of them alike. A ratio is the median over rounds of all parts against the variant.
 `keep_memory` acts on a whole process and is left out. Figures go to stdout, progress to stderr.
 """
 

@@ -159,9 +159,9 @@ def test_an_error_in_one_process_alone_ends_both(byte_base: Path, dialogues: Pat
 FAIL_IN_ONE = """
 import os
 if os.environ.get("RANK") == "1":
-    import peftsum.fitting as fitting
+    from peftsum.training_model import TrainingModel
     def no_memory(*_): raise MemoryError
-    fitting.summed_loss = no_memory
+    TrainingModel.forward = no_memory
 """
 
 
