@@ -1,7 +1,6 @@
 """`peftsum` with FSDP on a CPU, where accelerate only allows it on GPUs: to test what peftsum does around it.
 
-accelerate's own code shards, gathers, saves and loads; only its choice by device is overruled. The module around the
-model stands for the training module, without which accelerate would take T5's shared embedding for one of its own.
+accelerate's own code shards, gathers, saves and loads; only its choice by device is overruled.
 """
 
 from __future__ import annotations
@@ -9,26 +8,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
-from peftsum import fitting
 from peftsum.cli import main
-from peftsum.sharding import prepare_for
-
-
-class Around(torch.nn.Module):
-    """A module that hands everything on."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, **inputs: Any) -> Any:
-        """Return what the model does."""
-        return self.model(**inputs)
 
 
 class ShardingAccelerator(Accelerator):
@@ -51,5 +35,4 @@ if __name__ == "__main__":
     import accelerate
 
     accelerate.Accelerator = ShardingAccelerator  # type: ignore[misc]  # fitting imports it when it needs it
-    fitting.prepare_for = lambda accelerator, model, optimizer: prepare_for(accelerator, Around(model), optimizer)
     main(sys.argv[1:])
