@@ -14,6 +14,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.activations import NewGELUActivation
 from transformers.models.t5 import modeling_t5
 
+from peftsum.engine.attention import shared_bias_attention
 from pretraining.batches import KINDS, Batch
 from pretraining.tokenizer import VOCAB_SIZE
 
@@ -50,32 +51,12 @@ def _gelu(self: nn.Module, input: torch.Tensor) -> torch.Tensor:
     return functional.gelu(input, approximate="tanh")
 
 
-def _attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    position_bias: torch.Tensor | None = None,
-    **kwargs: object,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    scores = torch.matmul(query, key.transpose(2, 3))  # (batch, heads, q, k); T5 does not scale
-    if position_bias is not None:
-        scores += position_bias
-    if attention_mask is not None:
-        scores += attention_mask
-    weights = torch.softmax(scores, dim=-1)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
-
-
 @contextlib.contextmanager
 def fused() -> Iterator[None]:
     """The same arithmetic in fewer passes over memory: norm, GELU and attention scores."""
     before = modeling_t5.T5LayerNorm.forward, NewGELUActivation.forward, modeling_t5.eager_attention_forward
     modeling_t5.T5LayerNorm.forward, NewGELUActivation.forward = _rms_norm, _gelu
-    modeling_t5.eager_attention_forward = _attention
+    modeling_t5.eager_attention_forward = shared_bias_attention
     try:
         yield
     finally:
