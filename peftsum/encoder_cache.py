@@ -59,10 +59,16 @@ class EncoderCache:
         return [self._states[self._ends[i] - self._lengths[i] : self._ends[i]] for i in indices]
 
 
-def open_cache(
+def open_cache(run_dir: Path, training: TrainingModel, examples: Sequence[Encoded]) -> EncoderCache:
+    """Return the cache of a run, once :func:`fill_cache` has filled it."""
+    lengths = [len(e.source) for e in examples]
+    return EncoderCache(run_dir / FOLDER / STATES, lengths, training.encoder_width, training.encoder_dtype)
+
+
+def fill_cache(
     run_dir: Path, training: TrainingModel, examples: Sequence[Encoded], content: str, batch_tokens: int
-) -> EncoderCache:
-    """Return the cache of a run, filled first where it is not there yet, or of other data or another base.
+) -> None:
+    """Encode the dialogues of a run, unless their states are there already, and of these data and this base.
 
     Args:
         run_dir: the run; the states lie in ``encoder`` below it until :func:`drop_cache`.
@@ -75,12 +81,9 @@ def open_cache(
         StorageError: the disk has no room for the states.
     """
     folder = run_dir / FOLDER
-    lengths = [len(e.source) for e in examples]
-    width, dtype = training.encoder_width, training.encoder_dtype
     if not _is_filled(folder, content):
-        _fill(folder, training, examples, lengths, batch_tokens)
+        _fill(folder, training, examples, batch_tokens)
         write_text(folder / CONTENT, json.dumps(content) + "\n")
-    return EncoderCache(folder / STATES, lengths, width, dtype)
 
 
 def drop_cache(run_dir: Path) -> None:
@@ -95,14 +98,13 @@ def _is_filled(folder: Path, content: str) -> bool:
         return False
 
 
-def _fill(
-    folder: Path, training: TrainingModel, examples: Sequence[Encoded], lengths: Sequence[int], batch_tokens: int
-) -> None:
+def _fill(folder: Path, training: TrainingModel, examples: Sequence[Encoded], batch_tokens: int) -> None:
     """Encode every dialogue and write its states in its place."""
     import torch
 
     from peftsum.batching import length_sorted_batches
 
+    lengths = [len(e.source) for e in examples]
     size = sum(lengths) * training.encoder_width * training.encoder_dtype.itemsize
     path = folder / STATES
     with storage_errors(path):
@@ -116,7 +118,7 @@ def _fill(
             )
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)  # a disk that fills up later would kill the process by SIGBUS
-        cache = EncoderCache(path, lengths, training.encoder_width, training.encoder_dtype)
+        cache = open_cache(folder.parent, training, examples)
         with torch.inference_mode(), task("encoding the dialogues once", len(examples)) as shown:
             for batch in length_sorted_batches(lengths, batch_tokens):
                 encoded = training.encode([examples[i] for i in batch])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftsum.artifacts import append_metrics, trim_metrics
 from peftsum.checkpoints import Position, list_checkpoints
-from peftsum.encoder_cache import EncoderCache, drop_cache, open_cache
+from peftsum.encoder_cache import EncoderCache, drop_cache, fill_cache, open_cache
 from peftsum.engine.allocator import keep_freed_memory
 from peftsum.exceptions import TrainingError, TrainingInterrupted
 from peftsum.model import Base, default_device
@@ -64,9 +64,9 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
     position = store.load()
     if ranks.is_main:
         trim_metrics(run_dir, position.step)
-    cache = _encoder_cache(training, base, prepared, run_dir, ranks)
     started = time.perf_counter() - position.wall_s
     steps = [] if _patience_over(position, settings.patience) else prepared.steps[position.step :]
+    cache = _encoder_cache(training, base, prepared, run_dir, ranks) if steps else None
     losses = position.unlogged_losses
     model.train()
     with (
@@ -138,12 +138,9 @@ def _encoder_cache(
         return None
     content = f"{prepared.train.fingerprint} {prepared.recipe.fingerprint} {base.revision} {training.encoder_dtype}"
 
-    def opened() -> EncoderCache:
-        return open_cache(run_dir, training, prepared.examples, content, prepared.recipe.train.batch_tokens)
-
-    cache = opened() if ranks.is_main else None
-    ranks.on_main(lambda: None)  # the others wait until the file is whole
-    return cache or opened()
+    budget = prepared.recipe.train.batch_tokens
+    ranks.on_main(lambda: fill_cache(run_dir, training, prepared.examples, content, budget))
+    return open_cache(run_dir, training, prepared.examples)
 
 
 def _seed_apart(seed: int, ranks: Ranks) -> None:

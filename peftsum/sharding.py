@@ -44,6 +44,11 @@ def check_sharding(accelerator: Accelerator, recipe: Recipe) -> None:
             f"model.quantize: {recipe.model.quantize} cannot be spread over processes",
             hint="take --nproc, where each holds it whole, or quantize: none",
         )
+    if recipe.method.caches_encoder():
+        raise UsageError(
+            "method.cache_encoder: one process encodes for all, which it cannot with a part of the model",
+            hint="take --nproc, where each holds it whole, or cache_encoder: false",
+        )
     plugin = getattr(accelerator.state, "fsdp_plugin", None)
     if plugin is not None and plugin.fsdp_version != 2:
         raise UsageError(
