@@ -90,6 +90,15 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(source, **options)
 
 
+def is_plain_t5(model: Model) -> bool:
+    """Tell by its configuration whether a base is a T5, and not one of its relatives with attention of their own."""
+    from transformers import AutoConfig
+
+    source, options = _location(model)
+    with _loading(model.base):
+        return bool(AutoConfig.from_pretrained(source, **options).model_type == "t5")
+
+
 def precision(wanted: Literal["auto", "bf16", "fp32"], device: str) -> Literal["bf16", "fp32"]:
     """Return the arithmetic to use: bf16 where asked for or, under ``auto``, where the device computes in it."""
     if wanted != "auto":

@@ -9,7 +9,7 @@ from functools import cached_property
 from peftsum.batching import Encoded, encode
 from peftsum.data import Example, Split, load_training_splits
 from peftsum.exceptions import RecipeError
-from peftsum.model import default_device, load_tokenizer
+from peftsum.model import default_device, is_plain_t5, load_tokenizer
 from peftsum.optimization import plan_steps
 from peftsum.recipe import Recipe
 
@@ -32,7 +32,8 @@ class Prepared:
     def steps(self) -> list[list[list[int]]]:
         """The plan: optimizer steps, their batches, indices into ``examples``."""
         train = self.recipe.train
-        return plan_steps(self.examples, train, packed=train.engine.packs(default_device()))
+        packed = train.engine.packs(default_device()) and is_plain_t5(self.recipe.model)
+        return plan_steps(self.examples, train, packed=packed)
 
     @property
     def eval_every(self) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import random
+import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM, T5ForConditionalGeneration
+from trainings import make_recipe
+from transformers import AutoModelForSeq2SeqLM, MT5Config, MT5ForConditionalGeneration, T5ForConditionalGeneration
 
 from peftsum.batching import Encoded
-from peftsum.encoder_cache import drop_cache, open_cache
+from peftsum.encoder_cache import drop_cache, fill_cache, open_cache
 from peftsum.engine.attention import SHARED, register
 from peftsum.engine.dropout import CheapDropout, keep_mask
 from peftsum.engine.elementwise import FusedRMSNorm
@@ -23,6 +28,8 @@ from peftsum.engine.settings import PLAIN, Engine
 from peftsum.exceptions import StorageError
 from peftsum.methods import Full, Ia3, Lora, MethodSection
 from peftsum.model import load_base, set_dropout
+from peftsum.optimization import plan_steps
+from peftsum.prepare import prepare
 from peftsum.recipe import Model
 from peftsum.training_model import TrainingModel
 
@@ -252,7 +259,8 @@ def test_cached_encoder_states_give_the_same_loss_and_gradients(byte_base: Path,
             training = TrainingModel(model, Engine(packing=packing), "cpu", pad_token_id=0).train()
             chosen = [2, 0, 5]
             batch = [examples()[i] for i in chosen]
-            cache = open_cache(tmp_path / str(packing), training, examples(), "content", batch_tokens=64)
+            fill_cache(tmp_path / str(packing), training, examples(), "content", batch_tokens=64)
+            cache = open_cache(tmp_path / str(packing), training, examples())
             loss = training(training.batch(batch, "cpu", cache.states(chosen) if cached else None))
             loss.backward()
             results.append(
@@ -269,7 +277,7 @@ def test_a_cache_is_filled_once_and_anew_for_other_content(byte_base: Path, tmp_
     encode = training.encode
     training.encode = lambda batch: calls.append(len(batch)) or encode(batch)  # type: ignore[method-assign]
     for content, filled in (("a", 8), ("a", 8), ("b", 16)):
-        open_cache(tmp_path, training, examples(), content, batch_tokens=64)
+        fill_cache(tmp_path, training, examples(), content, batch_tokens=64)
         assert sum(calls) == filled
     drop_cache(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -282,7 +290,7 @@ def test_states_that_do_not_fit_on_the_disk_are_refused_before_they_are_made(
     training = TrainingModel(Lora(targets="decoder").attach(base.model), Engine(), "cpu", pad_token_id=0)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
     with pytest.raises(StorageError, match="states take"):
-        open_cache(tmp_path, training, examples(), "a", batch_tokens=64)
+        fill_cache(tmp_path, training, examples(), "a", batch_tokens=64)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.25, 0.5])
@@ -329,3 +337,38 @@ def test_blocked_loss_equals_cross_entropy_beyond_one_block() -> None:
         results.append((value.detach(), *torch.autograd.grad(value / 7, (states, head))))
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_freed_memory_is_kept_where_the_c_library_can() -> None:
+    """In a process of its own: blocks freed together leave the resident set as it was at its peak."""
+    script = """
+import torch
+from peftsum.cost.memory import resident_bytes
+from peftsum.engine.allocator import keep_freed_memory
+print(keep_freed_memory())
+blocks = [torch.ones(2_000_000) for _ in range(30)]
+peak = resident_bytes()
+del blocks
+print(resident_bytes() > 0.95 * peak)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the C library is not glibc")
+    assert out.split() == ["True", "True"]
+
+
+def test_a_relative_of_t5_is_grouped_by_length_since_it_reads_no_packed_rows(
+    byte_base: Path, dialogues: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(byte_base, tmp_path / "mt5")
+    shape = {"vocab_size": 259, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4}
+    model = MT5ForConditionalGeneration(MT5Config(**shape, feed_forward_proj="gated-gelu", decoder_start_token_id=0))
+    model.save_pretrained(tmp_path / "mt5")
+    prepared = prepare(make_recipe(tmp_path / "mt5", dialogues))
+    assert prepared.steps == plan_steps(prepared.examples, prepared.recipe.train)
+    assert prepare(make_recipe(byte_base, dialogues)).steps != prepared.steps
+    loaded = load_base(prepared.recipe.model, frozen=True, device="cpu", dropout=0.0)
+    training = TrainingModel(Lora(rank=2).attach(loaded.model), Engine(), "cpu", pad_token_id=0)
+    batch = training.batch([prepared.examples[i] for i in prepared.steps[0][0]], "cpu")
+    assert isinstance(batch, dict)
+    assert training(batch).isfinite()

@@ -68,3 +68,4 @@ def _fuse(module: nn.Module) -> None:
         module.__class__ = FusedLoraLinear
     elif type(module) is T5DenseGatedActDense and isinstance(module.act, NewGELUActivation):
         module.__class__ = FusedGatedDense
+        module.act = nn.GELU(approximate="tanh")  # for where T5's own way is gone: one kernel on a GPU

@@ -59,7 +59,7 @@ def is_lora_linear(layer: nn.Module) -> bool:
     """Tell whether a layer is peft's LoRA around a full-precision or 8-bit linear layer."""
     if isinstance(layer, LoraLinear):
         return True
-    return type(layer).__name__ in {"Linear8bitLt", "FusedLora8bit"} and hasattr(layer, "lora_A")
+    return type(layer).__name__ == "Linear8bitLt" and hasattr(layer, "lora_A")
 
 
 def _base_weight(base: Any) -> tuple[torch.Tensor, torch.Tensor | None] | None:
