@@ -119,9 +119,7 @@ def save_checkpoint(
     keep: int,
     shards: Path | None = None,
 ) -> None:
-    """Write ``checkpoints/step-N`` atomically, then delete all but the newest ``keep``.
-
-    What is newer than this step goes too: a run that went back beyond a damaged checkpoint leaves it there.
+    """Write ``checkpoints/step-N`` atomically, then delete what it supersedes.
 
     Args:
         run_dir: of the run.
@@ -133,8 +131,16 @@ def save_checkpoint(
     """
     path = run_dir / CHECKPOINTS / step_name(position.step)
     _write(path, weights, {**state, "position": asdict(position)}, shards)
+    delete_superseded(run_dir, position, keep)
+
+
+def delete_superseded(run_dir: Path, position: Position, keep: int) -> None:
+    """Delete all checkpoints but the newest ``keep`` up to a position, and all weights but the best.
+
+    What is newer than the position goes too: a run that went back beyond a damaged checkpoint leaves it there.
+    """
     kept = [p for p in list_checkpoints(run_dir) if step_of(p) <= position.step][-keep:]
-    for old in path.parent.glob("step-*"):
+    for old in (run_dir / CHECKPOINTS).glob("step-*"):
         if old not in kept:
             delete_folder(old)
     for old in (run_dir / BEST).glob("step-*"):

@@ -124,7 +124,7 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
             if stopping:
                 logger.info("stopped early at step %d: no better validation %d times", position.step, settings.patience)
                 break
-    store.take_best(position)
+    store.finish(position, settings.keep_checkpoints)
     if ranks.is_main:
         drop_cache(run_dir)
     return position

@@ -11,6 +11,7 @@ from peftsum.checkpoints import (
     CHECKPOINTS,
     Position,
     best_weights,
+    delete_superseded,
     find_checkpoint,
     load_checkpoint,
     load_weights,
@@ -71,8 +72,12 @@ class Store:
         weights, step = self._weights(), position.step
         self.ranks.on_main(lambda: save_best(self.run_dir, weights, step))
 
-    def take_best(self, position: Position) -> None:
-        """Put the best weights into the model; a sharded one keeps its last, and the best are read from the run."""
+    def finish(self, position: Position, keep: int) -> None:
+        """Put the best weights into the model; a sharded one keeps its last, and the best are read from the run.
+
+        What a session killed after its last checkpoint had yet to delete is deleted, since no other will be written.
+        """
+        self.ranks.on_main(lambda: delete_superseded(self.run_dir, position, keep))
         if position.best_step is not None and not self.sharded:
             load_weights(self.model, best_weights(self.run_dir, position.best_step))
 

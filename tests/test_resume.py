@@ -356,3 +356,17 @@ def test_a_full_disk_loses_no_checkpoint_and_the_run_goes_on(
     assert [path.name for path in list_checkpoints(RUN)] == ["step-0000001", "step-0000002"]
     train(course(byte_base, dialogues), resume=True)
     assert same_weights(adapter_weights(ADAPTER), adapter_weights(whole_run / "adapter"))
+
+
+def test_a_run_killed_before_its_last_deletion_ends_with_as_few_checkpoints(
+    byte_base: Path, dialogues: Path, in_tmp: Path
+) -> None:
+    recipe = course(byte_base, dialogues, keep_checkpoints=2)
+    record = train(recipe)
+    left = list_checkpoints(RUN)
+    shutil.copytree(left[0], left[0].with_name("step-0000001"))  # what the newest had superseded
+    shutil.rmtree(ADAPTER)
+    write_record(RUN / RUN_FILE, record.model_copy(update={"status": "running"}))
+    train(recipe, resume=True)
+    assert ADAPTER.is_dir()
+    assert list_checkpoints(RUN) == left
