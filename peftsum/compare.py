@@ -165,7 +165,7 @@ def _untuned(entry: Entry, base: str, runs_dir: Path, data: Data, split: str, li
             total_params=evaluation.total_params,
             trainable_params=None,
             evaluate=evaluation.evaluate,
-            rouge_l_per_example=evaluation.rouge_l_per_example,
+            statistics=evaluation.statistics,
         ),
         folder,
     )
@@ -212,7 +212,7 @@ def _system(entry: Entry, evaluation: Evaluation) -> tuple[System, Path]:
             model_bytes=None if weights else folder_bytes(entry.run_dir / "model"),
             train=record.train,
             evaluate=evaluation.evaluate,
-            rouge_l_per_example=evaluation.rouge_l_per_example,
+            statistics=evaluation.statistics,
         ),
         entry.run_dir,
     )

@@ -38,13 +38,14 @@ ReferenceMode = Literal["first", "mean", "max"]
 
 
 class Scored(Record):
-    """Scores of a predictions file, with the per-dialogue ROUGE-L that paired comparisons use."""
+    """Scores of a predictions file, with the statistics of each dialogue, for slices and paired comparisons."""
 
     data: str
     split: str
     data_fingerprint: str
     scores: ScoreReport
-    rouge_l_per_example: list[float]
+    statistics: dict[str, list[float]]
+    """Column name to a value a dialogue, in the order of the split."""
 
 
 class Evaluation(Scored):
@@ -188,7 +189,7 @@ def _scored(split: Split, examples: list[Example], texts: list[str], references:
         split=split.name,
         data_fingerprint=split.fingerprint,
         scores=aggregate(statistics, references=mode),
-        rouge_l_per_example=[float(value) for value in statistics["rougeL_f"]],
+        statistics={name: [float(value) for value in column] for name, column in statistics.items()},
     )
 
 

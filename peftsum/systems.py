@@ -42,9 +42,14 @@ class System(Record):
     train: Readings | None = None
     """None for the untuned base."""
     evaluate: Readings | None = None
-    rouge_l_per_example: list[float] | None = None
-    """ROUGE-L F of each dialogue (fraction), in the same order in every system."""
+    statistics: dict[str, list[float]] = Field(default_factory=dict)
+    """Scores of each dialogue by column (``rougeL_f``, …), in the same order in every system; empty where unknown."""
     note: str | None = None
+
+    @property
+    def rouge_l_per_example(self) -> list[float] | None:
+        """ROUGE-L F of each dialogue, a fraction; None where only the mean is known."""
+        return self.statistics.get("rougeL_f")
 
 
 class Example(Record):
@@ -79,9 +84,9 @@ class Comparison(Record):
         if len(set(names)) != len(names):
             raise ValueError(f"system names are not unique: {', '.join(sorted(names))}")
         for system in self.systems:
-            scored = system.rouge_l_per_example
-            if scored is not None and len(scored) != self.n:
-                raise ValueError(f"{system.system}: {len(scored)} scores a dialogue for {self.n} dialogues")
+            for column, values in system.statistics.items():
+                if len(values) != self.n:
+                    raise ValueError(f"{system.system}: {len(values)} values of {column} for {self.n} dialogues")
         return self
 
 

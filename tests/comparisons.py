@@ -85,7 +85,9 @@ def system(name: str, method: str, rouge_l: float, **changes: Any) -> System:
         fields |= {"trainable_params": 11_200_000, "model_bytes": 22_400_000, "train": readings(297.0, 1020e6, 4760.0)}
     elif method != "none":
         fields |= {"trainable_params": 327_680, "adapter_bytes": 1_316_000, "train": readings()}
-    return System(**{**fields, **changes})
+    fields |= changes
+    each = fields.pop("rouge_l_per_example")
+    return System(**{"statistics": {} if each is None else {"rougeL_f": each}, **fields})
 
 
 def noisy(rouge_l: float, seed: int, n: int = N) -> list[float]:

@@ -44,7 +44,7 @@ def test_system_names_are_unique() -> None:
 
 
 def test_scores_a_dialogue_fit_the_number_of_dialogues() -> None:
-    with pytest.raises(ValidationError, match="199 scores a dialogue for 200 dialogues"):
+    with pytest.raises(ValidationError, match="199 values of rougeL_f for 200 dialogues"):
         comparison(lora(rouge_l_per_example=[0.2] * 199))
 
 

@@ -58,7 +58,7 @@ def evaluate(
         print_json(
             {
                 **evaluation.scores.model_dump(mode="json"),
-                **evaluation.model_dump(mode="json", exclude={"scores", "rouge_l_per_example"}),
+                **evaluation.model_dump(mode="json", exclude={"scores", "statistics"}),
             }
         )
     else:
