@@ -21,7 +21,7 @@ SEED = 13
 CHUNK_CELLS = 2_000_000  # drawn indices held at once, about 32 MB
 
 
-def _resample_counts(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def resample_counts(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """Yield how often each dialogue is drawn, in chunks of shape (chunk, n); every row sums to n."""
     rng = np.random.default_rng(seed)
     chunk = max(1, CHUNK_CELLS // n)
@@ -55,7 +55,7 @@ def bootstrap_means(values: ArrayLike, *, seed: int = SEED, resamples: int = RES
     columns = np.ascontiguousarray(table.T)  # (k, n)
     # One product a column: a matrix product rounds differently with other columns beside it, and an interval must not
     # depend on which metrics were asked for.
-    means = [np.stack([counts @ column / n for column in columns]) for counts in _resample_counts(n, resamples, seed)]
+    means = [np.stack([counts @ column / n for column in columns]) for counts in resample_counts(n, resamples, seed)]
     return np.concatenate(means, axis=1).T
 
 
