@@ -1,13 +1,15 @@
 """The verdict of a comparison in one sentence, and the door to its records, gains and Pareto front.
 
-"Within the noise" and "cheapest" are decided by :func:`judge`; :func:`verdict` puts it in words a newcomer understands,
-and :func:`verdict_basis` says how it was decided. Nothing here trains, generates or draws.
+"Within the noise" is decided by the tests of :mod:`peftsum.significance`, "cheapest" by :func:`judge`; :func:`verdict`
+puts it in words a newcomer understands, and :func:`verdict_basis` says how it was decided. Nothing here trains,
+generates or draws.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peftsum.significance import ALPHA, Contrast, Outcome, contrasts, reference_system
 from peftsum.systems import (
     COSTS,
     POINTS,
@@ -29,13 +31,15 @@ from peftsum.systems import (
     train_reading,
     untuned_base,
 )
-from peftsum.units import format_bytes, format_joules, format_seconds
+from peftsum.units import format_bytes, format_joules, format_probability, format_seconds, signed
 
 __all__ = [
+    "ALPHA",
     "COSTS",
     "POINTS",
     "ROUGES",
     "Comparison",
+    "Contrast",
     "Difference",
     "Example",
     "Gain",
@@ -43,12 +47,14 @@ __all__ = [
     "Point",
     "System",
     "comparable",
+    "contrasts",
     "difference",
     "full_tuning",
     "gains",
     "judge",
     "pareto_front",
     "points",
+    "reference_system",
     "rouge",
     "rouge_l",
     "train_reading",
@@ -67,7 +73,7 @@ class Judgement:
     reference: System
     """What "as good as" is held against: full tuning, else the best tuned system."""
     good: list[System]
-    """Tuned systems within the noise of the reference, itself among them, cheapest first."""
+    """Tuned systems not shown to be worse than the reference, itself among them, cheapest first."""
     winner: System
     """The cheapest of those; the best by ROUGE-L where no cost is known for all of them."""
     by: str | None
@@ -76,20 +82,27 @@ class Judgement:
     """The tuned systems that are not good enough, best first."""
     untuned: System | None
     """The untuned base of the winner."""
+    tests: dict[tuple[str, str], Contrast]
+    """The tests of ROUGE-L that decided it, by the names of the two systems."""
 
     @property
     def has_full(self) -> bool:
         """Whether there is a full fine-tune to be held against."""
         return self.reference.method == "full"
 
+    def outcome(self, system: System, other: System) -> Outcome:
+        """Return whether a tuned system is better or worse than the reference or its untuned base, or neither."""
+        return self.tests[system.system, other.system].outcome
+
 
 def judge(comparison: Comparison) -> Judgement | None:
     """Return the cheapest system within the noise of full tuning and why it is; None where nothing is tuned."""
     tuned = [s for s in comparison.systems if s.method != "none"]
-    reference = full_tuning(comparison) or max(tuned, key=rouge_l, default=None)
-    if reference is None:
+    if not tuned:
         return None
-    good = [s for s in tuned if s is reference or difference(s, reference).within_noise]
+    reference = reference_system(comparison)
+    tests = {(test.system, test.against): test for test in contrasts(comparison)}
+    good = [s for s in tuned if s is reference or tests[s.system, reference.system].outcome != "worse"]
     by = next((c for c in ("train_energy_j", "train_wall_s", "trainable_params") if comparable(good, c)), None)
     good.sort(key=rouge_l, reverse=True)
     if by is not None:
@@ -98,7 +111,7 @@ def judge(comparison: Comparison) -> Judgement | None:
         # With no cost in common nothing is cheapest: full tuning goes last, so that the best alternative is named.
         good = [*(s for s in good if s is not reference), reference]
     others = sorted((s for s in tuned if s not in good), key=rouge_l, reverse=True)
-    return Judgement(reference, good, good[0], by, others, untuned_base(comparison, good[0]))
+    return Judgement(reference, good, good[0], by, others, untuned_base(comparison, good[0]), tests)
 
 
 def verdict(comparison: Comparison) -> str:
@@ -114,8 +127,8 @@ def verdict(comparison: Comparison) -> str:
         )
     best = max((s for s in comparison.systems if s.method != "none"), key=rouge_l)
     untuned = untuned_base(comparison, best)
-    if untuned is not None and not difference(best, untuned).clear_gain:
-        return _no_gain(comparison, best, untuned)
+    if untuned is not None and (outcome := judgement.outcome(best, untuned)) != "better":
+        return _no_gain(comparison, best, untuned, outcome)
     if not judgement.has_full:
         return _without_full(comparison, judgement)
     if len(judgement.good) + len(judgement.others) == 1:
@@ -140,9 +153,9 @@ def _only_one(comparison: Comparison, system: System) -> str:
     )
 
 
-def _no_gain(comparison: Comparison, best: System, untuned: System) -> str:
+def _no_gain(comparison: Comparison, best: System, untuned: System, outcome: Outcome) -> str:
     scores = f"ROUGE-L {_points(best)} against {_points(untuned)} for the untuned {untuned.base}"
-    if difference(best, untuned).clear_loss:
+    if outcome == "worse":
         return (
             f"Tuning made the summaries worse, by more than the noise of {_dialogues(comparison)}: the best tuned "
             f"recipe, {best.system}, scores {scores}."
@@ -186,7 +199,7 @@ def _only_full_reaches(comparison: Comparison, judgement: Judgement) -> str:
     return (
         f"Only {_full_name(comparison, full, full.base)} reaches ROUGE-L {_points(full)} on {_dialogues(comparison)}: "
         f"the nearest other recipe, {nearest.system} ({_points(nearest)}), misses it by {missed:.1f} points, more than "
-        f"the noise{_unpaired(nearest, full)}{f'; it {trade}' if trade else ''}."
+        f"the noise{_unpaired(judgement, nearest)}{f'; it {trade}' if trade else ''}."
     )
 
 
@@ -204,8 +217,8 @@ def _cheaper_than_full(comparison: Comparison, judgement: Judgement) -> str:
     full, winner = judgement.reference, judgement.winner
     scores = f"ROUGE-L {_points(winner)} against {_points(full)}"
     full_name = _full_name(comparison, full, None if winner.base == full.base else full.base)
-    shown = f"({scores}{_unpaired(winner, full)})"
-    if difference(winner, full).clear_gain:
+    shown = f"({scores}{_unpaired(judgement, winner)})"
+    if judgement.outcome(winner, full) == "better":
         claim = f"is better than {full_name}, by more than the noise of {_dialogues(comparison)} {shown}"
     else:
         claim = f"is as good as {full_name} as far as {_dialogues(comparison)} can show {shown}"
@@ -214,7 +227,7 @@ def _cheaper_than_full(comparison: Comparison, judgement: Judgement) -> str:
     if len(judgement.good) > 2 and judgement.by:
         costs += f", which makes it {_cheapest(judgement)}" if trade else f", and is {_cheapest(judgement)}"
     doubt = ""
-    if judgement.untuned is not None and not difference(winner, judgement.untuned).clear_gain:
+    if judgement.untuned is not None and judgement.outcome(winner, judgement.untuned) != "better":
         doubt = ", though it is not shown to beat the untuned base either"
     return f"{_named(winner)} {claim}{costs}{doubt}{_unmeasured(winner, full)}."
 
@@ -307,38 +320,50 @@ def _unmeasured(system: System, other: System) -> str:
     return f"; what training took was not measured for {_listed(lacking)}" if lacking else ""
 
 
-def _unpaired(system: System, other: System) -> str:
-    return "" if difference(system, other).paired else ", judged by whether their intervals overlap"
+def _unpaired(judgement: Judgement, system: System) -> str:
+    test = judgement.tests[system.system, judgement.reference.system]
+    return "" if test.paired else ", judged by whether their intervals overlap"
 
 
 def verdict_basis(comparison: Comparison) -> str:
-    """Return how the verdict was decided: the difference with its interval, and what "cheapest" means; or ""."""
+    """Return how the verdict was decided: the test with its difference, and what "cheapest" means; or ""."""
     judgement = judge(comparison)
     if judgement is None or len(comparison.systems) == 1:
         return ""
     reference = judgement.reference
     rivals = [s for s in (judgement.winner, *judgement.good, *judgement.others) if s is not reference]
-    sentences = [_difference_basis(comparison, rivals[0], reference)] if rivals else []
+    sentences = [_difference_basis(judgement, rivals[0])] if rivals else []
     if len(judgement.good) > 1:
         sentences.append(_cheapest_basis(judgement))
     return " ".join(sentences)
 
 
-def _difference_basis(comparison: Comparison, rival: System, reference: System) -> str:
-    delta = difference(rival, reference)
+def _difference_basis(judgement: Judgement, rival: System) -> str:
+    reference, test = judgement.reference, judgement.tests[rival.system, judgement.reference.system]
     target = "full fine-tuning" if reference.method == "full" else f"the best recipe, {reference.system},"
-    if not delta.paired:
+    if not test.paired:
         return (
-            f"A recipe counts as being as good as {target} when the two 95 % intervals of ROUGE-L overlap: "
-            f"scores a dialogue, which would allow the sharper paired test, are missing."
+            f"A recipe counts as being as good as {target} unless its 95 % interval of ROUGE-L lies wholly below "
+            f"that of {reference.system}: scores a dialogue, which would allow the sharper paired test, are missing."
         )
-    low, high = POINTS * delta.low, POINTS * delta.high
+    assert test.p_holm is not None
+    low, high = POINTS * test.low, POINTS * test.high
+    corrected = f", corrected by Holm's method for {test.family} pairs of systems" if test.family > 1 else ""
     return (
-        f"A recipe counts as being as good as {target} when the 95 % interval of its ROUGE-L difference, paired by "
-        f"dialogue, includes 0 or lies above it. {rival.system} less {reference.system}: "
-        f"{_signed(POINTS * delta.mean)} points, interval {_signed(low)} to {_signed(high)} "
-        f"(bootstrap over {comparison.n} dialogues, seeded)."
+        f"A recipe counts as being as good as {target} unless it is shown to be worse in ROUGE-L, which takes a p of "
+        f"at most {ALPHA} by paired approximate randomization over {_dialogues_plainly(test.n)}{corrected}. "
+        f"{rival.system} less {reference.system}: {signed(POINTS * test.mean)} points, interval {signed(low)} to "
+        f"{signed(high)}, p {_equals(test.p_holm)}."
     )
+
+
+def _dialogues_plainly(n: int) -> str:
+    return f"{n} dialogues" if n > 1 else "one dialogue"
+
+
+def _equals(p: float) -> str:
+    shown = format_probability(p)
+    return shown if shown.startswith("<") else f"= {shown}"
 
 
 def _cheapest_basis(judgement: Judgement) -> str:
@@ -355,7 +380,3 @@ def _cheapest_basis(judgement: Judgement) -> str:
         f"{named} by {_cost_name(judgement)}; training {lacking} was not measured, or not in the same way, for all of "
         f"them."
     )
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.1f}".replace("-", "\N{MINUS SIGN}")

@@ -1,7 +1,7 @@
 """Systems side by side: the records of a comparison, gains, paired differences, costs and the Pareto front.
 
-Pure functions of what was measured. Scores are fractions (0.412); gains are points (41.2). :mod:`peftsum.comparison`
-is the door to all of it and adds the verdict.
+Pure functions of what was measured. Scores are fractions (0.412); gains are points (41.2). :mod:`peftsum.significance`
+tests the differences; :mod:`peftsum.comparison` is the door to all of it and adds the verdict.
 """
 
 from __future__ import annotations
@@ -99,28 +99,16 @@ class Gain(Record):
 
 
 class Difference(Record):
-    """ROUGE-L of one system less that of another (fractions), with its interval."""
+    """A score of one system less that of another (fractions), with its interval.
+
+    Whether it is more than noise is for :mod:`peftsum.significance` to say, which tests it among its family.
+    """
 
     mean: float
     low: float
     high: float
     paired: bool
     """True: bootstrap over dialogues of the paired differences. False: the ends of the two separate intervals."""
-
-    @property
-    def within_noise(self) -> bool:
-        """As good as the other, as far as these dialogues can show."""
-        return self.mean >= 0 or self.high >= 0
-
-    @property
-    def clear_gain(self) -> bool:
-        """Better than the other by more than the noise."""
-        return self.low > 0
-
-    @property
-    def clear_loss(self) -> bool:
-        """Worse than the other by more than the noise."""
-        return not self.within_noise
 
 
 def rouge(system: System, name: str) -> RougeScore:
@@ -161,18 +149,18 @@ def _gain(tuned: float, untuned: float) -> Gain:
     return Gain(points=POINTS * gain, percent=100 * gain / untuned if untuned > 0 else None)
 
 
-def difference(system: System, other: System) -> Difference:
-    """Return ROUGE-L of ``system`` less ``other``: paired where both have a score a dialogue, else by their intervals.
+def difference(system: System, other: System, score: str = "rougeL") -> Difference:
+    """Return a ROUGE of ``system`` less ``other``: paired where both have a score a dialogue, else by their intervals.
 
     The paired interval is the bootstrap over dialogues of :mod:`peftsum.metrics.intervals`, so it is seeded. Without
     scores a dialogue the ends are ``low - high`` and ``high - low`` of the two intervals: they hold 0 exactly where
     the intervals overlap.
     """
-    ours, theirs = system.rouge_l_per_example, other.rouge_l_per_example
+    ours, theirs = system.statistics.get(f"{score}_f"), other.statistics.get(f"{score}_f")
     if ours is not None and theirs is not None and len(ours) == len(theirs):
         mean, low, high = _paired(ours, theirs)
         return Difference(mean=mean, low=low, high=high, paired=True)
-    a, b = system.scores.rougeL, other.scores.rougeL
+    a, b = rouge(system, score), rouge(other, score)
     return Difference(mean=a.f - b.f, low=a.low - b.high, high=a.high - b.low, paired=False)
 
 

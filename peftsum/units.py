@@ -35,6 +35,17 @@ def format_seconds(wall_s: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def format_probability(value: float) -> str:
+    """Return a p-value to three digits, for example ``0.0412``, or ``< 0.001``."""
+    return f"{value:.3g}" if value >= 0.001 else "< 0.001"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """Return a number with its sign, a true minus among them; what rounds to 0 has none, for example ``0.0``."""
+    text = f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
 def format_joules(energy_j: float) -> str:
     """Return an energy in J below 3.6 kJ and in Wh above, for example ``412 J``, ``0.31 J`` or ``1.9 Wh``."""
     if abs(energy_j) >= JOULES_PER_WATT_HOUR:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from comparisons import comparison, full, ia3, lora, noisy, readings, score_report, spread, system, untuned
+from comparisons import N, comparison, full, ia3, lora, noisy, readings, score_report, spread, system, untuned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from peftsum.comparison import (
     Point,
     System,
     comparable,
+    contrasts,
     difference,
     gains,
     judge,
@@ -82,17 +83,22 @@ def test_a_gain_over_nothing_has_no_per_cent() -> None:
     assert gain.points > 0
 
 
+def judged(rival: System, reference: System, n: int = N) -> str:
+    """Say what the test of a tuned system against a full fine-tune comes to."""
+    (found,) = contrasts(comparison(rival, reference, n=n))
+    return found.outcome
+
+
 def test_pairing_sees_what_separate_intervals_cannot() -> None:
     better, worse = lora(0.211, rouge_l_per_example=spread(0.211)), full(0.21)
     paired = difference(better, worse)
     assert paired.paired
     assert (paired.mean, paired.low, paired.high) == pytest.approx((0.001, 0.001, 0.001))
-    assert paired.clear_gain
+    assert judged(better, worse) == "better"
     separate = difference(better, full(0.21, rouge_l_per_example=None))
     assert not separate.paired
     assert separate.low < 0 < separate.high
-    assert separate.within_noise
-    assert not separate.clear_gain
+    assert judged(better, full(0.21, rouge_l_per_example=None)) == "unclear"
 
 
 def test_a_difference_is_the_same_each_time_and_mirrors_its_opposite() -> None:
@@ -105,13 +111,12 @@ def test_a_difference_is_the_same_each_time_and_mirrors_its_opposite() -> None:
 @pytest.mark.parametrize(("gap", "expected"), [(0.023, True), (0.025, False)])
 def test_without_scores_a_dialogue_overlapping_intervals_decide(gap: float, expected: bool) -> None:
     below = lora(0.2 - gap, rouge_l_per_example=None)  # each interval reaches 0.012 to both sides
-    assert difference(below, full(0.2)).within_noise is expected
+    assert (judged(below, full(0.2)) != "worse") is expected
 
 
 def test_one_dialogue_can_show_nothing() -> None:
     one, other = lora(0.1, rouge_l_per_example=[0.1]), full(0.9, rouge_l_per_example=[0.9])
-    assert difference(one, other).within_noise
-    assert not difference(other, one).clear_gain
+    assert judged(one, other, n=1) == "unclear"
 
 
 # Pareto front --------------------------------------------------------------------------------------------------------
@@ -324,13 +329,17 @@ def test_the_basis_gives_the_interval_and_says_what_cheapest_means() -> None:
     delta = difference(lora(), full())
     low, high = (f"{100 * end:+.1f}".replace("-", MINUS) for end in (delta.low, delta.high))
     assert f"LoRA r16 less full: {MINUS}0.3 points, interval {low} to {high}" in basis
-    assert "paired by dialogue" in basis
+    (test,) = (t for t in contrasts(comparison()) if (t.system, t.against) == ("LoRA r16", "full"))
+    assert test.p_holm is not None
+    assert f"to {high}, p = {test.p_holm:.3g}." in basis
+    assert "at most 0.05 by paired approximate randomization over 200 dialogues" in basis
+    assert "corrected by Holm's method for 5 pairs of systems" in basis
     assert "cheapest of the 2 that are good enough by training energy (an estimate); source: 8 W a busy core." in basis
 
 
 def test_the_basis_says_when_it_fell_back() -> None:
     basis = verdict_basis(comparison(full(rouge_l_per_example=None), lora(train=readings(energy_j=None))))
-    assert "intervals of ROUGE-L overlap" in basis
+    assert "unless its 95 % interval of ROUGE-L lies wholly below that of full" in basis
     assert "by training time; training energy was not measured, or not in the same way" in basis
     unknown = [full(train=None, trainable_params=None), lora(train=None, trainable_params=None)]
     assert "they have no cost in common" in verdict_basis(comparison(*unknown))

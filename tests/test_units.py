@@ -2,6 +2,7 @@
 
 import pytest
 
+from peftsum import units
 from peftsum.units import format_bytes, format_count, format_joules, format_seconds
 
 
@@ -24,3 +25,23 @@ from peftsum.units import format_bytes, format_count, format_joules, format_seco
 )
 def test_a_quantity_is_shown_with_its_unit(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.25, "+1.2"),
+        (-0.31, "\N{MINUS SIGN}0.3"),
+        (0.04, "0.0"),
+        (-0.04, "0.0"),
+        (0.0, "0.0"),
+        (-10.0, "\N{MINUS SIGN}10.0"),
+    ],
+)
+def test_what_rounds_to_0_has_no_sign(value: float, text: str) -> None:
+    assert units.signed(value) == text
+
+
+@pytest.mark.parametrize(("p", "text"), [(1.0, "1"), (0.41234, "0.412"), (0.0501, "0.0501"), (0.00099, "< 0.001")])
+def test_a_p_value_has_three_digits(p: float, text: str) -> None:
+    assert units.format_probability(p) == text

@@ -6,6 +6,7 @@ from peftsum.comparison import POINTS
 from peftsum.cost.readings import Reading
 from peftsum.metrics import heuristics
 from peftsum.units import JOULES_PER_WATT_HOUR, format_bytes, format_joules, format_seconds, watt_hours
+from peftsum.units import signed as signed  # the tables take all their words from here
 
 ROUGE_LABELS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
 MINUS = "\N{MINUS SIGN}"
@@ -67,11 +68,6 @@ def percent(fraction: float) -> str:
 def rate(fraction: float) -> str:
     """Return an error rate in per cent, for example ``6.5 %``."""
     return f"{100 * fraction:.1f} %"
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """Return a number with its sign, a true minus among them."""
-    return f"{value:+.{digits}f}".replace("-", MINUS)
 
 
 def in_unit(value: float, unit: str, *, like: float | None = None) -> str:
