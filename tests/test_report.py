@@ -109,7 +109,7 @@ def nasty_page(nasty: Comparison, nasty_pictures: list[Picture]) -> Page:
 
 def test_the_folder_holds_what_the_contract_names_and_nothing_temporary(written: Path) -> None:
     figures = {"rouge.png", "quality_vs_energy.png", "quality_vs_memory.png", "quality_vs_size.png"}
-    documents = {"index.html", "report.md", "results.csv", "comparison.json"}
+    documents = {"index.html", "report.md", "results.csv", "differences.csv", "comparison.json"}
     assert {path.name for path in written.iterdir()} == figures | documents
     assert {path.name for path in written.parent.iterdir()} == {"report"}
 
@@ -119,7 +119,8 @@ def test_a_second_report_replaces_the_first_and_its_figures(tmp_path: Path) -> N
     (tmp_path / "notes.txt").write_text("mine")
     write_report(comparison(untuned(), full(train=None, model_bytes=None), lora(train=None)), tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"rouge.png", "index.html", "report.md", "results.csv", "comparison.json", "notes.txt"}
+    documents = {"index.html", "report.md", "results.csv", "differences.csv", "comparison.json"}
+    assert names == documents | {"rouge.png", "notes.txt"}
     assert "since no cost of training was measured" in (tmp_path / "index.html").read_text("utf-8")
 
 
@@ -294,9 +295,10 @@ def test_markdown_tables_keep_their_columns_whatever_the_names(
         elif tables[-1]:
             tables.append([])
     tables = [table for table in tables if table]
-    assert len(tables) == 5
+    assert [len(table) - 2 for table in tables if table[0].startswith("| System |")] == 5 * [len(nasty.systems)]
+    pairs = 5  # two against full fine-tuning, three against the untuned base
+    assert [len(table) - 2 for table in tables if table[0].startswith("| Pair |")] == [pairs, 3 * pairs]
     for table in tables:
-        assert len(table) == 2 + len(nasty.systems)
         assert len({row.replace("\\|", "").count("|") for row in table}) == 1
     assert "<script>" not in "\n".join(lines).replace("\\<", "")
     assert "````\npeftsum compare 'a```b' --out <dir>\n````" in "\n".join(lines)

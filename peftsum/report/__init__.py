@@ -15,7 +15,7 @@ __all__ = ["write_report"]
 
 
 def write_report(comparison: Comparison, out: Path) -> Path:
-    """Write ``index.html``, ``report.md``, ``results.csv``, ``comparison.json`` and the PNG figures.
+    """Write ``index.html``, ``report.md``, ``results.csv``, ``differences.csv``, ``comparison.json``, figures.
 
     Args:
         comparison: what was measured.
@@ -31,12 +31,14 @@ def write_report(comparison: Comparison, out: Path) -> Path:
     from peftsum.report.figures import FILES, draw_figures
     from peftsum.report.page import render_html, render_markdown
     from peftsum.report.results import results_csv
+    from peftsum.report.significance import differences_csv
 
     pictures = draw_figures(comparison)
     page, markdown = render_html(comparison, pictures), render_markdown(comparison, pictures)
     for picture in pictures:
         write_bytes(out / picture.file, picture.png)
     write_text(out / "results.csv", results_csv(comparison))
+    write_text(out / "differences.csv", differences_csv(comparison))
     write_record(out / "comparison.json", comparison)
     write_text(out / "report.md", markdown)
     write_text(out / "index.html", page)

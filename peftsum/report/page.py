@@ -14,6 +14,7 @@ from peftsum.comparison import Comparison, verdict, verdict_basis
 from peftsum.report.figures import Picture
 from peftsum.report.notes import cost_sources, error_notes, facts, scope_note
 from peftsum.report.results import empty_cells
+from peftsum.report.significance import significance
 from peftsum.report.tables import errors_table, front_table, generation_table, glance_table, scores_table
 from peftsum.report.text import listed
 
@@ -101,6 +102,7 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "scope": scope_note(comparison),
         "glance": glance_table(comparison),
         "scores": scores_table(comparison),
+        "significance": significance(comparison),
         "errors": errors_table(comparison),
         "generation": generation_table(comparison),
         "front": front_table(comparison),

@@ -58,11 +58,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption; the first column is always the system."""
+    """A table with a caption; ``headers`` are those of the cells, ``first`` stands over the names of the rows."""
 
     caption: str
     headers: list[str]
     rows: list[Row]
+    first: str = "System"
 
 
 @dataclass(frozen=True)
