@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator
 from peftsum.cost.machine import Machine
 from peftsum.cost.readings import Readings
 from peftsum.exceptions import DataError, StorageError
+from peftsum.metrics.errors import Finding
 from peftsum.recipe import Recipe
 from peftsum.section import Record
 from peftsum.version import __version__
@@ -23,6 +24,7 @@ from peftsum.version import __version__
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
 PREDICTIONS_FILE = "predictions.jsonl"
+ERRORS_FILE = "errors.jsonl"
 ADAPTER_RECORD = "peftsum.json"
 MODEL_CONFIG = "config.json"
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -266,6 +268,12 @@ def trim_metrics(run_dir: Path, last_step: int) -> None:
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write predictions.jsonl, a row an example."""
     write_text(path, "".join(p.model_dump_json() + "\n" for p in predictions))
+
+
+def write_findings(path: Path, findings: Iterable[tuple[str, Finding]]) -> None:
+    """Write errors.jsonl: a row for each error found, with the dialogue's id, its words and the turns they speak of."""
+    rows = ({"id": identity, **finding.model_dump(exclude={"flagged"})} for identity, finding in findings)
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_predictions(path: Path) -> list[Prediction]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import (
+    ERRORS_FILE,
     PREDICTIONS_FILE,
     Prediction,
     is_run,
     read_predictions,
+    write_findings,
     write_predictions,
     write_record,
 )
@@ -22,6 +25,7 @@ from peftsum.data import Example, Split, load_split
 from peftsum.exceptions import DataError
 from peftsum.generate import Summarizer
 from peftsum.metrics import aggregate, example_statistics
+from peftsum.metrics.errors import Finding, find_errors
 from peftsum.metrics.references import resolve_mode
 from peftsum.metrics.scores import ScoreReport
 from peftsum.model import base_revision, content_hash, count_parameters, default_device
@@ -83,7 +87,7 @@ def evaluate(
         split: which split of it.
         limit: the first dialogues only.
         references: how several references count; None is ``mean`` where there are several.
-        out: folder for predictions.jsonl and evaluation.json; None takes the run where the target is one.
+        out: folder for predictions.jsonl, errors.jsonl and evaluation.json; None takes the run where the target is one.
         base: instead of the base that the adapter names.
         prompt: instead of the target's own.
         generation: instead of the target's own.
@@ -132,6 +136,7 @@ def evaluate(
     folder = Path(out) if out is not None else Path(target) if is_run(Path(target)) else None
     if folder is not None:
         write_predictions(folder / PREDICTIONS_FILE, predictions)
+        write_findings(folder / ERRORS_FILE, _findings(examples.examples, texts))
         write_record(folder / EVALUATION_FILE, evaluation)
     return evaluation
 
@@ -142,6 +147,7 @@ def score(
     split: str = "test",
     *,
     references: ReferenceMode | None = None,
+    errors: str | Path | None = None,
 ) -> Scored:
     """Score a predictions file made by anything; needs no model.
 
@@ -150,6 +156,7 @@ def score(
         data: a data source, or a recipe's section.
         split: which split of it.
         references: how several references count; None is ``mean`` where there are several.
+        errors: file for what the error detectors point at, a row for each error found.
 
     Raises:
         DataError: a file is missing or unreadable, an id is unknown or stands twice.
@@ -177,13 +184,22 @@ def score(
         logger.warning(
             "%d of %d dialogues have a prediction; the others are left out", len(chosen), len(examples.examples)
         )
-    return _scored(examples, chosen, [by_id[e.id] for e in chosen], references)
+    texts = [by_id[e.id] for e in chosen]
+    if errors is not None:
+        write_findings(Path(errors), _findings(chosen, texts))
+    return _scored(examples, chosen, texts, references)
+
+
+def _findings(examples: list[Example], texts: list[str]) -> Iterator[tuple[str, Finding]]:
+    for example, text in zip(examples, texts, strict=True):
+        found = find_errors(text, example.dialogue, example.references)
+        yield from ((example.id, finding) for finding in found if finding.flagged)
 
 
 def _scored(split: Split, examples: list[Example], texts: list[str], references: ReferenceMode | None) -> Scored:
     rows = [e.references for e in examples]
     mode = resolve_mode(rows, references)
-    statistics = example_statistics(texts, rows, mode)
+    statistics = example_statistics(texts, rows, mode, dialogues=[e.dialogue for e in examples])
     return Scored(
         data=split.source,
         split=split.name,

@@ -7,6 +7,7 @@ import io
 import itertools
 import math
 import random
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from peftsum.comparison import Comparison, Example, verdict
 from peftsum.exceptions import StorageError
+from peftsum.metrics.errors import FITTED
 from peftsum.report import write_report
 from peftsum.report.console import render_table
 from peftsum.report.figures import FILES, Picture, draw_figures, short_name
@@ -278,7 +280,7 @@ def test_the_page_says_how_it_was_made(nasty_page: Page) -> None:
 def test_every_heuristic_is_explained_and_called_one() -> None:
     headers = errors_table(comparison()).headers[:4]
     assert all("heuristic" in header for header in headers)
-    assert set(ERROR_EXPLANATIONS) == set(comparison().systems[0].scores.error_rates)
+    assert set(ERROR_EXPLANATIONS) == {*comparison().systems[0].scores.error_rates, *FITTED}
 
 
 # Markdown ------------------------------------------------------------------------------------------------------------
@@ -444,3 +446,14 @@ def test_the_console_table_fits_100_columns(nasty: Comparison) -> None:
 
 def test_the_console_shows_brackets_in_names() -> None:
     assert "[bold]x[/bold]" in printed(comparison(full(), lora(system="[bold]x[/bold]")))
+
+
+def test_a_checked_detector_stands_beside_its_precision_and_recall_and_an_unchecked_rule_stands_nowhere() -> None:
+    rates = dict(score_report(0.2).error_rates)
+    flag = rates["heuristic_focus"]
+    rates = {"heuristic_focus": flag, "error_speaker": flag, "error_redundancy": flag}
+    extended = comparison(full(scores=score_report(0.219, error_rates=rates)), lora())
+    headers = errors_table(extended).headers
+    assert re.fullmatch(r"Wrong speaker \(precision 0\.\d\d, recall 0\.\d\d\)", headers[0])
+    assert not any("edundancy" in header for header in headers)
+    assert "error_redundancy" in results_csv(extended)

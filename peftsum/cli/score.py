@@ -9,12 +9,14 @@ import click
 
 from peftsum.cli.output import fields_option, json_option, print_json, print_scores, references_option
 
+ERRORS_HELP = "Write what the error detectors point at here: a JSON object for each error found, with words and turns."
 EPILOG = """
 Example:
 
 \b
     peftsum score predictions.jsonl --data builtin:dialogues
     peftsum score predictions.jsonl --data my-dialogues/ --references max --json
+    peftsum score predictions.jsonl --data my-dialogues/ --errors errors.jsonl
 """
 
 
@@ -24,6 +26,7 @@ Example:
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @fields_option
 @references_option
+@click.option("--errors", type=click.Path(path_type=Path), metavar="FILE", help=ERRORS_HELP)
 @json_option
 def score(
     predictions: Path,
@@ -32,6 +35,7 @@ def score(
     fields: tuple[str, ...],
     skip_bad_rows: bool,
     references: Literal["first", "mean", "max"] | None,
+    errors: Path | None,
     as_json: bool,
 ) -> None:
     """Score PREDICTIONS, made by anything: a JSON object a line with "id" and "prediction". Needs no model."""
@@ -39,7 +43,11 @@ def score(
     from peftsum.evaluate import score as score_file
 
     scored = score_file(
-        predictions, data_section(source, fields, skip_bad_rows=skip_bad_rows), split, references=references
+        predictions,
+        data_section(source, fields, skip_bad_rows=skip_bad_rows),
+        split,
+        references=references,
+        errors=errors,
     )
     if as_json:
         print_json(scored.scores)

@@ -34,7 +34,11 @@ METRICS: Registry[MetricFunction] = Registry(
 
 
 def example_statistics(
-    predictions: Sequence[str], references: Sequence[Sequence[str]], mode: ReferenceMode | None = None
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    mode: ReferenceMode | None = None,
+    *,
+    dialogues: Sequence[str] | None = None,
 ) -> Statistics:
     """Return every metric of every dialogue.
 
@@ -42,10 +46,12 @@ def example_statistics(
         predictions: n texts.
         references: n rows of one or more texts.
         mode: what several references of a dialogue become; None is ``mean`` where any row has several, else ``first``.
+        dialogues: n texts, for the error detectors, which are left out without them.
 
     Returns:
         Column name to float64 array of shape (n,), in the order of the predictions: ``rouge1_p``, ``rouge1_r``,
-        ``rouge1_f``, …, ``heuristic_length``, …, ``prediction_words``, …. Slices and paired tests work on these.
+        ``rouge1_f``, …, ``heuristic_length``, …, ``prediction_words``, …, ``error_any``, …. Slices and paired tests
+        work on these.
 
     Raises:
         DataError: nothing to score, unequal counts, a row without references, or something that is no text.
@@ -56,6 +62,10 @@ def example_statistics(
     columns: Statistics = {}
     for metric in METRICS.values():
         columns.update(metric(predictions, references, mode))
+    if dialogues is not None:
+        from peftsum.metrics.errors import error_statistics
+
+        columns.update(error_statistics(predictions, references, mode, dialogues))
     return columns
 
 

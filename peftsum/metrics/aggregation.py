@@ -8,6 +8,7 @@ from importlib import metadata
 import numpy as np
 
 from peftsum.exceptions import DataError
+from peftsum.metrics.errors.fitted import detectors_identity
 from peftsum.metrics.intervals import LEVEL, bootstrap_intervals, zero_rate_bound
 from peftsum.metrics.references import ReferenceMode, Statistics, check_mode
 from peftsum.metrics.rouge import ROUGE_TYPES
@@ -22,14 +23,16 @@ def _rouge_version() -> str:
     return metadata.version("rouge_score")
 
 
-def make_signature(references: ReferenceMode, *, seed: int, resamples: int) -> str:
+def make_signature(references: ReferenceMode, *, seed: int, resamples: int, detectors: str | None = None) -> str:
     """Return what fixes a score, in the manner of sacrebleu (Post 2018).
 
-    For example ``rouge_score:0.1.2|stem:yes|refs:mean|bootstrap:1000|level:0.95|seed:13|peftsum:0.1.0``.
+    For example ``rouge_score:0.1.2|stem:yes|refs:mean|bootstrap:1000|level:0.95|seed:13|peftsum:0.1.0``; where the
+    error detectors were asked, the identity of their weights stands at the end, ``…|detectors:1f3a77c2``.
     """
+    last = f"|detectors:{detectors}" if detectors else ""
     return (
         f"rouge_score:{_rouge_version()}|stem:yes|refs:{references}|bootstrap:{resamples}|level:{LEVEL}"
-        f"|seed:{seed}|peftsum:{__version__}"
+        f"|seed:{seed}|peftsum:{__version__}{last}"
     )
 
 
@@ -96,11 +99,14 @@ def aggregate_statistics(
 ) -> ScoreReport:
     """Do the work of :func:`peftsum.metrics.aggregate`, which documents it."""
     check_mode(references)
+    detected = "error_any" in statistics
     return ScoreReport(
         **rouge_scores(statistics, seed=seed, resamples=resamples),
         references=references,
         n=count_examples(statistics),
-        signature=make_signature(references, seed=seed, resamples=resamples),
+        signature=make_signature(
+            references, seed=seed, resamples=resamples, detectors=detectors_identity() if detected else None
+        ),
         error_rates=error_rates(statistics, seed=seed, resamples=resamples),
         lengths=summarize_lengths(statistics),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peftsum.comparison import Comparison, System
 from peftsum.cost.readings import Reading
-from peftsum.report.results import error_names
+from peftsum.report.results import shown_errors
 from peftsum.report.text import REFERENCES, error_explanation, error_label, listed
 from peftsum.version import __version__
 
@@ -43,7 +43,7 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
 
 def error_notes(comparison: Comparison) -> list[tuple[str, str]]:
     """Return heading and plain explanation of each error rate."""
-    notes = [(error_label(name), error_explanation(name)) for name in error_names(comparison)]
+    notes = [(error_label(name), error_explanation(name)) for name in shown_errors(comparison)]
     return [(label, text) for label, text in notes if text is not None]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from peftsum.comparison import COSTS, ROUGES, Comparison, System, rouge, train_reading
 from peftsum.cost.readings import Reading
+from peftsum.metrics.errors.fitted import Checked
 from peftsum.units import format_bytes
 
 Value = str | int | float | None
@@ -25,6 +26,24 @@ class EmptyCells:
 def error_names(comparison: Comparison) -> list[str]:
     """Return the error rates that any system has, in the order they were scored."""
     return list(dict.fromkeys(name for system in comparison.systems for name in system.scores.error_rates))
+
+
+def shown_errors(comparison: Comparison) -> list[str]:
+    """Return the error rates fit to be shown: detectors that people checked first, then the heuristics by their names.
+
+    A rule that nobody has checked stays in ``results.csv``; its rate beside checked ones would be taken for one.
+    """
+    from peftsum.metrics.errors import RULES
+
+    names = [name for name in error_names(comparison) if name not in RULES]
+    return sorted(names, key=lambda name: name.startswith("heuristic_"))
+
+
+def checked_errors(name: str) -> Checked | None:
+    """Return how the detector did on FacEval, the larger of the labelled sets, or None for what is no detector."""
+    from peftsum.metrics.errors import FITTED, fitted
+
+    return fitted().detectors[name].checked["faceval"] if name in FITTED else None
 
 
 def result_columns(comparison: Comparison) -> list[str]:

@@ -21,7 +21,7 @@ from peftsum.comparison import (
     train_reading,
 )
 from peftsum.cost.readings import Reading
-from peftsum.report.results import error_names
+from peftsum.report.results import checked_errors, shown_errors
 from peftsum.report.text import (
     NOT_MEASURED,
     NOT_TRAINED,
@@ -158,7 +158,7 @@ def errors_table(comparison: Comparison) -> Table:
             found = system.scores.error_rates.get(name)
             return None if found is None else found.rate
 
-        return Column(error_label(name), cell, rank, min)
+        return Column(_error_header(name), cell, rank, min)
 
     def words(system: System) -> Cell:
         lengths = system.scores.lengths
@@ -167,9 +167,17 @@ def errors_table(comparison: Comparison) -> Table:
     def distinct(system: System) -> Cell:
         return Cell(percent(system.scores.lengths.distinct_share))
 
-    columns = [column(name) for name in error_names(comparison)]
+    columns = [column(name) for name in shown_errors(comparison)]
     columns += [Column("Words a summary", words), Column("Distinct summaries", distinct)]
     return _table(comparison, "Error rates with 95 % intervals, and the length of the summaries", columns)
+
+
+def _error_header(name: str) -> str:
+    """Return the error's heading, with how far its detector was right where people checked it."""
+    checked = checked_errors(name)
+    if checked is None:
+        return error_label(name)
+    return f"{error_label(name)} (precision {checked.precision.value:.2f}, recall {checked.recall.value:.2f})"
 
 
 def generation_table(comparison: Comparison) -> Table | None:

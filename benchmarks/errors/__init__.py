@@ -1,0 +1,1 @@
+"""What `error_detectors.py` is made of: labelled summaries, the fit, and the check."""

@@ -1,0 +1,39 @@
+r"""Errors in summaries, found without a model: who did what, pronouns, negation, circumstances, made-up content.
+
+    findings = find_errors("Ben lends Anna his car.", "Anna: I'll lend you my car, Ben.\nBen: Thanks!")
+
+How far each detector can be trusted is told in ``docs/errors.md`` and held in ``fitted().detectors[…].checked``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peftsum.metrics.errors.detectors import FITTED, RULES, Finding, find_errors
+from peftsum.metrics.errors.fitted import fitted
+from peftsum.metrics.references import ReferenceMode, Statistics
+
+__all__ = ["FITTED", "RULES", "Finding", "error_statistics", "find_errors", "fitted"]
+
+
+def error_statistics(
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    mode: ReferenceMode,
+    dialogues: Sequence[str],
+) -> Statistics:
+    """Return each detector's flag a dialogue, 1 an error and 0 none, under ``error_any``, ``error_speaker``, ….
+
+    Args:
+        predictions: n texts.
+        references: n rows of texts. The detectors take the one that a summary is nearest to; mode ``first`` the first.
+        mode: what several references become.
+        dialogues: n texts.
+    """
+    import numpy as np
+
+    columns: dict[str, list[float]] = {}
+    for prediction, row, dialogue in zip(predictions, references, dialogues, strict=True):
+        for finding in find_errors(prediction, dialogue, row[:1] if mode == "first" else row):
+            columns.setdefault(finding.error, []).append(float(finding.flagged))
+    return {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}

@@ -1,0 +1,198 @@
+"""The error detectors: what they read, what they point at, and that they find errors put in on purpose."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peftsum.data import load_split
+from peftsum.evaluate import score
+from peftsum.metrics import aggregate, example_statistics
+from peftsum.metrics.errors import FITTED, RULES, Finding, find_errors, fitted
+from peftsum.metrics.errors.attribution import CLUES, attribute
+from peftsum.metrics.errors.detectors import read, signals
+from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
+from peftsum.metrics.errors.words import normalised
+from peftsum.recipe import Data
+
+CAR = "Anna: I'll lend you my car on Friday, Ben.\nBen: Thanks! I need it for five hours.\nAnna: No problem."
+
+
+def finding(error: str, summary: str, dialogue: str = CAR, references: tuple[str, ...] = ()) -> Finding:
+    return next(f for f in find_errors(summary, dialogue, references) if f.error == error)
+
+
+def probability(error: str, summary: str, dialogue: str = CAR, references: tuple[str, ...] = ()) -> float:
+    found = finding(error, summary, dialogue, references).probability
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("five", "5"), ("5.30", "5:30"), ("1,000", "1000"), ("meetings", "meeting"), ("anna's", "anna"), ("dozen", "12")],
+)
+def test_words_that_say_the_same_compare_equal(one: str, other: str) -> None:
+    assert normalised(one) == normalised(other)
+
+
+def test_clauses_know_their_subject() -> None:
+    dialogue = DialogueReading(CAR)
+    summary = SummaryReading(
+        "Anna and Ben talk. Anna will lend Ben her car because he needs it and Ben is glad.", dialogue
+    )
+    assert [(c.subjects, sorted(c.objects)) for c in summary.clauses] == [
+        (("Anna", "Ben"), []),
+        (("Anna",), ["Ben"]),
+        (("Anna",), []),  # "he" stands for whoever came before: a guess, and one the pronoun detector weighs
+        (("Ben",), []),
+    ]
+
+
+def test_who_offers_is_told_from_who_takes() -> None:
+    dialogue = DialogueReading(CAR)
+    clause = SummaryReading("Anna lends the car on Friday.", dialogue).clauses[0]
+    found = attribute(clause, dialogue, fitted().clues)
+    assert found is not None
+    assert found.chances["Anna"] > 0.7
+    assert sum(found.chances.values()) == pytest.approx(1)
+    assert found.turns[0] == 0
+
+
+def test_a_swapped_speaker_raises_the_chance_of_an_error_and_is_pointed_at() -> None:
+    right, wrong = "Anna will lend Ben her car on Friday.", "Ben will lend Anna his car on Friday."
+    assert probability("error_speaker", wrong) > probability("error_speaker", right)
+    told = finding("error_speaker", wrong, references=("Anna lends her vehicle.",))
+    assert told.flagged
+    assert told.words[0] == "Ben"
+    assert 0 in told.turns
+
+
+def test_what_is_made_up_is_pointed_at() -> None:
+    told = finding(
+        "error_hallucination", "Anna sells Ben a boat for 900 dollars.", references=("Anna lends Ben her car.",)
+    )
+    assert told.flagged
+    assert {"boat", "900", "dollars"} <= set(told.words)
+    kept = finding("error_hallucination", "Anna lends Ben her car.", references=("Anna lends Ben her car.",))
+    assert not kept.flagged
+    assert kept.words == []
+
+
+def test_rules_hold_as_stated() -> None:
+    again = "Anna lends Ben her car on Friday. Anna lends Ben her car on Friday."
+    assert finding("error_redundancy", again).flagged
+    assert not finding("error_redundancy", "Anna lends Ben her car. Ben needs it for five hours.").flagged
+    assert finding("error_length", "Anna lends").flagged
+    assert finding("error_length", "").flagged
+    assert not finding("error_length", "Anna lends Ben her car.").flagged
+    reference = ("Anna lends Ben her car on Friday for five hours.",)
+    lost = finding("error_missing_key_info", "They are friends and they chat.", references=reference)
+    assert lost.flagged
+    assert lost.turns == [0, 1]
+    assert not finding("error_missing_key_info", reference[0], references=reference).flagged
+
+
+def test_without_references_the_detectors_that_need_them_are_silent() -> None:
+    assert {f.error for f in find_errors("Anna lends Ben her car.", CAR)} == {
+        *FITTED,
+        *RULES,
+    } - {"error_missing_key_info", "error_focus"}
+
+
+def test_several_references_forgive_what_one_of_them_says() -> None:
+    summary = "Anna lends Ben her car on Friday."
+    other = "They speak of a vehicle."
+    both = probability("error_any", summary, references=(other, summary))
+    assert both == probability("error_any", summary, references=(summary, other))
+    assert both < probability("error_any", summary, references=(other,))
+
+
+def _swap(summary: str, dialogue: str, rng: random.Random) -> str:
+    speakers = DialogueReading(dialogue).speakers[:2]
+    one, other = (s.split()[0] for s in speakers)
+    return summary.replace(one, "\0").replace(other, one).replace("\0", other)
+
+
+def _invent(summary: str, dialogue: str, rng: random.Random) -> str:
+    return (
+        f"{summary} {rng.choice(['The zebra bought 77 violins', 'An astronaut painted the cathedral'])} in Patagonia."
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "damage", "least"), [("error_speaker", _swap, 0.6), ("error_hallucination", _invent, 0.95)]
+)
+def test_damage_done_to_human_summaries_of_the_built_in_dialogues_is_seen(
+    error: str, damage: Callable[[str, str, random.Random], str], least: float
+) -> None:
+    rng = random.Random(0)
+    better, of = 0, 0
+    for example in load_split(Data(source="builtin:dialogues"), "test").examples[:120]:
+        good = example.references[0]
+        bad = damage(good, example.dialogue, rng)
+        if bad == good:
+            continue
+        of += 1
+        others = example.references[1:]
+        better += probability(error, bad, example.dialogue, others) > probability(error, good, example.dialogue, others)
+    assert of > 50
+    assert better / of >= least
+
+
+texts = st.text(
+    alphabet=st.sampled_from("Anna Ben: car.5'\N{RIGHT SINGLE QUOTATION MARK}!?\nünö#Person1#not"), max_size=80
+)
+
+
+@given(summary=texts, dialogue=texts, references=st.lists(texts, max_size=3))
+def test_any_text_gets_an_answer(summary: str, dialogue: str, references: list[str]) -> None:
+    for found in find_errors(summary, dialogue, references):
+        assert found.probability is None or 0 <= found.probability <= 1
+        assert found.flagged or not (found.words or found.turns)
+        assert all(0 <= turn < len(DialogueReading(dialogue).turns) for turn in found.turns)
+
+
+def test_the_shipped_weights_fit_the_signals_and_say_where_they_come_from() -> None:
+    shipped = fitted()
+    assert set(shipped.clues) == set(CLUES)
+    assert set(shipped.detectors) == set(FITTED)
+    with_references, without = signals(read("A b.", CAR, ["A c."])), signals(read("A b.", CAR))
+    for name, fit in shipped.detectors.items():
+        assert set(fit.with_references.signals) <= set(with_references), name
+        assert set(fit.without_references.signals) <= set(without), name
+        assert fit.checked["faceval"].balanced_accuracy.value > 0.5
+        for logit in (fit.with_references, fit.without_references):
+            assert len(logit.signals) == len(logit.centre) == len(logit.scale) == len(logit.weights)
+    assert "SAMSum" in shipped.sources["clues"]
+
+
+def test_the_detectors_are_columns_of_the_statistics_and_rates_of_the_report() -> None:
+    predictions = ["Ben will lend Anna his car.", "Anna lends Ben her car on Friday."]
+    references = [["Anna lends Ben her car on Friday."]] * 2
+    plain = example_statistics(predictions, references)
+    assert not any(name.startswith("error_") for name in plain)
+    found = example_statistics(predictions, references, dialogues=[CAR, CAR])
+    assert {*FITTED, *RULES} == {name for name in found if name.startswith("error_")}
+    report = aggregate(found, references="first")
+    assert report.error_rates["error_any"].rate == found["error_any"].mean()
+    assert "|detectors:" in report.signature
+    assert "|detectors:" not in aggregate(plain, references="first").signature
+
+
+def test_scoring_writes_what_was_found_with_its_evidence(tmp_path: Path) -> None:
+    examples = load_split(Data(source="builtin:dialogues"), "test").examples[:5]
+    rows = [{"id": e.id, "prediction": "The zebra bought 77 violins in Patagonia."} for e in examples]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scored = score(tmp_path / "p.jsonl", "builtin:dialogues", errors=tmp_path / "errors.jsonl")
+    found = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
+    made_up = [row for row in found if row["error"] == "error_hallucination"]
+    assert [row["id"] for row in made_up] == [e.id for e in examples]
+    assert all("77" in row["words"] for row in made_up)
+    assert scored.scores.error_rates["error_hallucination"].rate == 1
