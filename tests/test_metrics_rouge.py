@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
 from peftsum.exceptions import UsageError
+from peftsum.metrics import rouge
 from peftsum.metrics.rouge import (
     PARTS,
     ROUGE_TYPES,
@@ -96,6 +97,26 @@ def test_statistics_keep_the_order_of_the_dialogues_and_all_parts() -> None:
     np.testing.assert_array_equal(statistics["rouge1_f"], [1.0, 0.25, 0.0])
     np.testing.assert_array_equal(statistics["rouge1_p"], [1.0, 0.5, 0.0])
     np.testing.assert_allclose(statistics["rouge1_r"], [1.0, 1 / 6, 0.0], rtol=1e-15)
+
+
+def test_work_spread_over_processes_gives_the_same_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions = [f"the dog number {i} runs" for i in range(9)]
+    references = [[f"dog {i} ran", f"a happy dog {i + 1}"][: 1 + i % 2] for i in range(9)]
+    alone = rouge_statistics(predictions, references, "mean")
+    monkeypatch.setattr(rouge, "PAIRS_A_PROCESS", 5)
+    monkeypatch.setattr(rouge, "_cores", lambda: 3)
+    assert len(rouge._parts(predictions, references)) == 2
+    spread = rouge_statistics(predictions, references, "mean")
+    assert {name: column.tolist() for name, column in spread.items()} == {n: c.tolist() for n, c in alone.items()}
+
+
+def test_long_texts_of_repeated_words_equal_rouge_score() -> None:
+    rng = np.random.default_rng(5)
+    words = np.array(["run", "running", "dog", "the", "a", "naïve", "2:30", "happily"])
+    long, other = (" ".join(rng.choice(words, size=2000)) for _ in range(2))
+    found = score_references(long, [other])[0]
+    gold = GOLD.score(other, long)
+    assert [tuple(found[i]) for i in range(4)] == [tuple(gold[kind]) for kind in ROUGE_TYPES]
 
 
 def test_rouge_l_sum_reads_lines_as_sentences() -> None:
