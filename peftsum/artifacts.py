@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from peftsum.cost.machine import Machine
 from peftsum.cost.readings import Readings
@@ -33,6 +33,18 @@ FULL_DISK_WORDS = ("No space left", "File too large", "quota exceeded", "inline_
 R = TypeVar("R", bound=Record)
 
 
+def _with_present_keys(recipe: object) -> object:
+    """Give a recipe of an older record the keys of today; its values mean what they did."""
+    train = recipe.get("train") if isinstance(recipe, dict) else None
+    if isinstance(train, dict) and "best_by" in train:
+        train = {"select_by" if key == "best_by" else key: value for key, value in train.items()}
+        return {**recipe, "train": train}  # type: ignore[dict-item]
+    return recipe
+
+
+RecordedRecipe = Annotated[Recipe, BeforeValidator(_with_present_keys)]
+
+
 class Prediction(Record):
     """A row of predictions.jsonl."""
 
@@ -50,7 +62,7 @@ class AdapterRecord(Record):
     """``peftsum.json`` beside the weights: what a reader, or `peftsum summarize`, needs to use them rightly."""
 
     peftsum_version: str
-    recipe: Recipe
+    recipe: RecordedRecipe
     """Resolved: overrides applied, defaults written out."""
     base_revision: str
     """Content hash of the base the weights were trained on, or its Hub commit."""
@@ -67,7 +79,7 @@ class RunRecord(Record):
     """``run.json``: one training, from start to finish."""
 
     peftsum_version: str
-    recipe: Recipe
+    recipe: RecordedRecipe
     fingerprint: str
     """Of the recipe's parts that shape the weights."""
     data_fingerprint: str

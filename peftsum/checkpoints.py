@@ -36,6 +36,7 @@ class Position:
     source_tokens: int = 0
     target_tokens: int = 0
     best_value: float | None = None
+    """Of the score that weights are selected by; larger is better."""
     best_step: int | None = None
     best_figures: dict[str, float] = field(default_factory=dict)
     worse_since: int = 0

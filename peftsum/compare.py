@@ -18,9 +18,11 @@ from peftsum.data import Example as DataExample
 from peftsum.data import Split, load_split, load_training_splits
 from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
 from peftsum.exceptions import DataError, UsageError
+from peftsum.metrics import aggregate
 from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
 from peftsum.recipe_file import load_recipe
+from peftsum.seen import Seen, Trained, describe_seen, find_seen, leaked_ids
 from peftsum.targets import resolve_target
 from peftsum.train import has_weights, is_current, train
 from peftsum.units import format_bytes
@@ -52,6 +54,7 @@ def compare(
     split: str = "test",
     limit: int | None = None,
     overrides: Sequence[str] = (),
+    leave_out_leaked: bool = False,
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
@@ -66,27 +69,36 @@ def compare(
         split: which split of it.
         limit: its first dialogues only.
         overrides: ``a.b=c`` settings for every recipe.
+        leave_out_leaked: score every system without the dialogues that stand, exactly or nearly, in the training data
+            of any. Summaries are made of all of them, so that the evaluations kept in the runs stay whole.
 
     Raises:
-        UsageError: nothing to compare, names that clash, or recipes of different data.
+        UsageError: nothing to compare, names that clash, recipes of different data, or nothing left to score.
         Everything that :func:`peftsum.train` and :func:`peftsum.evaluate` raise.
     """
     entries = [_entry(Path(t), Path(runs_dir), Path(adapters_dir), overrides) for t in targets]
     section = _common_data(entries, data)
-    examples = load_split(section, split).examples[:limit]  # fails here, before anything is trained
+    whole = _limited(load_split(section, split), limit)  # fails here, before anything is trained
+    seen = _seen(entries, whole, leave_out=leave_out_leaked)
+    left_out = leaked_ids(seen) if leave_out_leaked else set()
+    kept = [index for index, example in enumerate(whole.examples) if example.id not in left_out]
+    examples = [whole.examples[index] for index in kept]
     systems = [_untuned(entries[0], base, Path(runs_dir), section, split, limit) for base in _bases(entries)]
     for number, entry in enumerate(entries, start=1):
         found = _found(entry, section, split, limit)
         logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
         systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
-    system_records = [system for system, _ in systems]
+    system_records = [_restricted(system, kept) if left_out else system for system, _ in systems]
     predictions = {system.system: _texts(folder) for system, folder in systems}
     machine = describe_machine()
     return Comparison(
-        title=f"{section.source}, {split} split",
+        title=f"{section.source}, {split} split"
+        + (f", without {len(whole.examples) - len(kept)} dialogues seen in training" if left_out else ""),
         data=section.source,
         split=split,
         n=len(examples),
+        seen=seen,
+        left_out=len(whole.examples) - len(kept),
         machine=_machine_lines(machine),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         systems=system_records,
@@ -143,6 +155,28 @@ def _common_data(entries: Sequence[Entry], data: str | None) -> Data:
                 hint="pass --data to evaluate both on one",
             )
     return first
+
+
+def _limited(split: Split, limit: int | None) -> Split:
+    return Split(split.source, split.name, split.examples[:limit])
+
+
+def _seen(entries: Sequence[Entry], evaluated: Split, *, leave_out: bool) -> list[Seen]:
+    """Return, and warn of, the dialogues that stand in the systems' training data."""
+    seen = find_seen([_trained(entry) for entry in entries], evaluated)
+    for line in describe_seen(seen, len(evaluated.examples), left_out=leave_out):
+        logger.warning("%s, %s split: %s", evaluated.source, evaluated.name, line)
+    if leave_out and leaked_ids(seen).issuperset(e.id for e in evaluated.examples):
+        raise UsageError(
+            f"every dialogue of {evaluated.source}, {evaluated.name} split, stands in the training data",
+            hint="name another split with --split, or other data with --data",
+        )
+    return seen
+
+
+def _trained(entry: Entry) -> Trained:
+    record = None if entry.trainable else read_record(entry.run_dir / RUN_FILE, RunRecord)
+    return Trained(entry.name, entry.recipe, record.data_fingerprint if record else None)
 
 
 def _bases(entries: Sequence[Entry]) -> list[str]:
@@ -229,8 +263,7 @@ def _found_evaluation(
     except DataError as error:
         logger.warning("%s; evaluating again", error)
         return None
-    examples = load_split(data, split)
-    wanted = Split(examples.source, examples.name, examples.examples[:limit])
+    wanted = _limited(load_split(data, split), limit)
     resolved = resolve_target(target)
     tokens = resolved.max_source_tokens if resolved.record else data.max_source_tokens
     same_inputs = (found.data_fingerprint, found.weights) == (wanted.fingerprint, weights_identity(resolved))
@@ -245,6 +278,16 @@ def _evaluate(target: str, folder: Path, recipe: Recipe, data: Data, split: str,
 
 def _texts(folder: Path) -> dict[str, str]:
     return {p.id: p.prediction for p in read_predictions(folder / PREDICTIONS_FILE)}
+
+
+def _restricted(system: System, kept: Sequence[int]) -> System:
+    """Return a system as scored on some of its dialogues only."""
+    import numpy as np
+
+    columns = {name: np.asarray(values)[kept] for name, values in system.statistics.items()}
+    scores = aggregate(columns, references=system.scores.references)
+    statistics = {name: column.tolist() for name, column in columns.items()}
+    return system.model_copy(update={"scores": scores, "statistics": statistics})
 
 
 def _spread(examples: Sequence[DataExample], count: int) -> list[DataExample]:

@@ -10,7 +10,7 @@ LABEL_LETTERS = 40  # the longest name of a speaker
 LABEL_WORDS = 5
 LABEL = re.compile(rf"([^:]{{1,{LABEL_LETTERS}}}?)(?P<gap>\s*):(?P<space>\s+|$)?")
 NO_SPEECH = re.compile(r"//|(?<=\d:)\d")  # behind a colon: a URL, and a time or a ratio
-WORD = re.compile(r"[^\W\d_]{2}|[\"“‘¿¡]")  # noqa: RUF001
+WORD = re.compile(r"[^\W\d_]{2}|[\"“¿¡]")
 PARTICLES = {"a", "an", "and", "da", "de", "del", "der", "di", "du", "la", "le", "of", "the", "van", "von", "y"}
 SENTENCE = re.compile(r"[?!;…,]|\w{5,}\.\s")  # "Well, you know: …" is no name; "Mrs. Lee" is one
 
@@ -31,9 +31,9 @@ def parse_turns(dialogue: str) -> list[Turn]:
     """Return the turns of a dialogue written as ``Name: text``, a turn a line.
 
     A line without a name goes on with the turn before it; where no line has one, each line is a turn of nobody known.
-    What stands before a colon is a name where it is written like one (a word, or words with capitals, at most 40
-    letters), or where it stands before several lines. So "we meet at 5:30", "see http://…" and "what I mean is: no"
-    are no names, and "customer service: Hello" is one once the customer service speaks again.
+    What stands before a colon is a name where it is written like one (a word, two of which the first has a capital, or
+    words with capitals, at most 40 letters), or where it stands before several lines. So "we meet at 5:30", "see
+    http://…" and "what I mean is: no" hold no name, and "customer service: Hello" does once that service speaks again.
     """
     lines = [line.strip() for line in dialogue.split("\n") if line.strip()]
     matches = [LABEL.match(line) for line in lines]
@@ -61,5 +61,6 @@ def _is_name(match: re.Match[str], count: int) -> bool:
     words = label.split()
     if count == 1 and not any(letter.isalpha() for letter in label):
         return False  # a number is a name where it speaks again
-    written_like_one = len(words) == 1 or not any(w[0].islower() and w not in PARTICLES for w in words)
+    small = [word for word in words if word[0].islower() and word not in PARTICLES]
+    written_like_one = not small or len(words) == 1 or (len(words) == 2 and words[0] not in small)  # Team leader
     return count > 1 or (written_like_one and len(words) <= LABEL_WORDS and not SENTENCE.search(label))

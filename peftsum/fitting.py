@@ -17,6 +17,7 @@ from peftsum.checkpoints import Position, list_checkpoints
 from peftsum.encoder_cache import EncoderCache, drop_cache, fill_cache, open_cache
 from peftsum.engine.allocator import keep_freed_memory
 from peftsum.exceptions import TrainingError, TrainingInterrupted
+from peftsum.metrics.selection import LOSS, goodness
 from peftsum.model import Base, default_device
 from peftsum.optimization import build_optimizer, rate_course
 from peftsum.prepare import Prepared
@@ -122,7 +123,8 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
                     )
                 )
             if stopping:
-                logger.info("stopped early at step %d: no better validation %d times", position.step, settings.patience)
+                worse = f"no better {settings.select_by} in {settings.patience} validations"
+                logger.info("stopped early at step %d: %s", position.step, worse)
                 break
     store.finish(position, settings.keep_checkpoints)
     if ranks.is_main:
@@ -184,15 +186,16 @@ def _validate(
     # a sharded model computes only where all ranks do; all then take the main one's figures
     figures = ranks.agree(validated()) if store.sharded else ranks.on_main(validated)
     _check_finite(figures["val_loss"], position.step, store.run_dir, "validation loss")
-    value = -figures["val_loss"] if settings.best_by == "loss" else figures["val_rougeL"]
-    if position.best_value is None or value > position.best_value:
-        position.best_value, position.best_step, position.best_figures = value, position.step, figures
+    found = goodness(figures, settings.select_by)
+    if position.best_value is None or found > (position.best_value, -position.best_figures["val_loss"]):
+        position.best_value, position.best_step, position.best_figures = found[0], position.step, figures
         position.worse_since = 0
         store.save_best(position)
     else:
         position.worse_since += 1
     _log(accelerator, ranks, store.run_dir, position, figures)
-    shown.advance(0, info=f"validation loss {figures['val_loss']:.3f}, ROUGE-L {100 * figures['val_rougeL']:.1f}")
+    score = "rougeL" if settings.select_by == LOSS else settings.select_by
+    shown.advance(0, info=f"validation loss {figures['val_loss']:.3f}, {score} {figures[f'val_{score}']:.3f}")
 
 
 def _accelerator(prepared: Prepared, base: Base, run_dir: Path) -> Accelerator:

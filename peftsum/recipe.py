@@ -11,7 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from peftsum.cost.section import Cost
 from peftsum.engine.settings import Engine
 from peftsum.methods import Full, Lora, Method
+from peftsum.metrics.selection import selectable_scores
 from peftsum.prompts import Prompt
+from peftsum.registry import nearest
 from peftsum.section import Section
 
 FULL_LEARNING_RATE = 1e-4  # usual for Flan-T5 with AdamW; Adafactor recipes set their own
@@ -88,10 +90,11 @@ class Train(Section):
     """Optimizer steps between validations; None: four times in the run."""
     eval_examples: int = Field(64, ge=0)
     """Validation dialogues for loss and ROUGE during training, drawn with the seed; 0 turns validation off."""
-    best_by: Literal["loss", "rougeL"] = "loss"
-    """What the kept weights are best in, on those dialogues."""
+    select_by: str = "loss"
+    """What the kept weights are best in, on those dialogues: `loss`, a ROUGE (`rougeL`), or the rate of an error
+    (`heuristic_length`). Of equal ones those of the lower loss are kept."""
     patience: int | None = Field(None, gt=0)
-    """Stop after this many validations without a better one."""
+    """Stop after this many validations without a better one, by the same score."""
     checkpoint_every: int | None = Field(None, gt=0)
     """Optimizer steps between checkpoints; None: at every validation."""
     keep_checkpoints: int = Field(2, gt=0)
@@ -102,6 +105,16 @@ class Train(Section):
     """Seed of data order, initialisation and dropout."""
     engine: Engine = Engine()
     """How a step is computed; all parts are on where they were measured to pay."""
+
+    @field_validator("select_by")
+    @classmethod
+    def _known_score(cls, score: str) -> str:
+        known = selectable_scores()
+        if score not in known:
+            guess = nearest(score, known)
+            advice = f"did you mean {guess}? " if guess else ""
+            raise ValueError(f"no such score; {advice}known: {', '.join(known)}")
+        return score
 
 
 class Generation(Section):
@@ -189,4 +202,7 @@ class Recipe(Section):
         shaping = self.model_dump(mode="json", include={"model", "data", "prompt", "method", "train"})
         for harmless in ("trackers", "checkpoint_every", "keep_checkpoints"):
             shaping["train"].pop(harmless)
+        shaping["train"]["best_by"] = shaping["train"].pop(
+            "select_by"
+        )  # its first name: runs made under it stay current
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]

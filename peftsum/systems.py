@@ -16,6 +16,7 @@ from peftsum.cost.readings import Reading, Readings
 from peftsum.metrics.scores import RougeScore, ScoreReport
 from peftsum.registry import Registry
 from peftsum.section import Record
+from peftsum.seen import Seen
 
 ROUGES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 POINTS = 100.0  # papers quote ROUGE fractions times 100 and call the unit a point
@@ -70,6 +71,10 @@ class Comparison(Record):
     split: str
     n: int = Field(gt=0)
     """Dialogues scored."""
+    left_out: int = 0
+    """Dialogues that were not scored, since they stand in the training data of a system."""
+    seen: list[Seen] = Field(default_factory=list)
+    """Which dialogues, scored or left out, stand in the systems' training data."""
     machine: dict[str, str] = Field(default_factory=dict)
     """Label to text: processor, GPU, versions."""
     created: str

@@ -1,4 +1,4 @@
-"""Loss and ROUGE on a sample of the validation split, during training."""
+"""Loss, ROUGE and error flags on a sample of the validation split, during training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from peftsum.batching import Encoded, collate, token_budget_batches
 from peftsum.data import Example
 from peftsum.decoding import decode
 from peftsum.metrics import example_statistics
+from peftsum.metrics.selection import LOSS, selectable_scores, statistic
 from peftsum.optimization import summed_loss
 from peftsum.recipe import Generation
 
@@ -24,11 +25,16 @@ def validate(
     generation: Generation,
     batch_tokens: int,
 ) -> dict[str, float]:
-    """Return ``val_loss`` in nats a target token, and the mean ``val_rouge1``, ``val_rouge2``, ``val_rougeL``."""
+    """Return ``val_loss`` in nats a target token, and the mean over dialogues of every other selectable score.
+
+    That is ``val_rouge1``, …, ``val_heuristic_length``, …: see :func:`peftsum.metrics.selection.selectable_scores`.
+    """
     predictions = decode(model, tokenizer, [e.source for e in encoded], generation)
-    statistics = example_statistics(predictions, [e.references for e in examples], "mean")
-    rouge = {f"val_{name}": float(statistics[f"{name}_f"].mean()) for name in ("rouge1", "rouge2", "rougeL")}
-    return {"val_loss": mean_loss(model, tokenizer.pad_token_id, encoded, batch_tokens), **rouge}
+    references, dialogues = [e.references for e in examples], [e.dialogue for e in examples]
+    statistics = example_statistics(predictions, references, "mean", dialogues=dialogues)
+    scores = [name for name in selectable_scores() if name != LOSS]
+    means = {f"val_{name}": float(statistics[statistic(name)].mean()) for name in scores}
+    return {f"val_{LOSS}": mean_loss(model, tokenizer.pad_token_id, encoded, batch_tokens), **means}
 
 
 def mean_loss(model: PreTrainedModel, pad_token_id: int, encoded: Sequence[Encoded], batch_tokens: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import resource
 from collections.abc import Iterator
@@ -203,3 +204,26 @@ def test_a_record_comes_back_and_a_newer_one_is_no_damage(byte_base: Path, dialo
     path.write_text("{")
     with pytest.raises(DataError, match="is damaged"):
         read_record(path, AdapterRecord)
+
+
+def test_a_record_of_before_a_key_was_renamed_is_read_and_its_run_is_current(tmp_path: Path) -> None:
+    recipe = make_recipe("builtin:tiny", "data", train={"select_by": "rougeL"})
+    record = AdapterRecord(
+        peftsum_version="0.1.0",
+        recipe=recipe,
+        base_revision="r",
+        data_fingerprint="f",
+        trainable_params=1,
+        total_params=2,
+        created="now",
+    )
+    old = record.model_dump(mode="json")
+    old["recipe"]["train"]["best_by"] = old["recipe"]["train"].pop("select_by")
+    write_text(tmp_path / "peftsum.json", json.dumps(old))
+    assert read_record(tmp_path / "peftsum.json", AdapterRecord) == record
+
+    shaping = {part: old["recipe"][part] for part in ("model", "data", "prompt", "method", "train")}
+    for harmless in ("trackers", "checkpoint_every", "keep_checkpoints"):
+        shaping["train"].pop(harmless)
+    made_then = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
+    assert recipe.fingerprint == made_then

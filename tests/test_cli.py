@@ -155,6 +155,25 @@ def test_the_same_without_json_is_text_for_people(
     assert not shown.out.lstrip().startswith(("{", "["))
 
 
+def test_data_takes_the_recipe_s_limits_and_writes_what_leaks(
+    at_work: Path, dialogues: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["data", dialogues, "--recipe", "small.yaml", "--leaks", "leaks.jsonl"]
+    shown = run(capsys, *asked)
+    assert shown.code == 0, shown.err
+    found = document(run(capsys, *asked, "--json"))
+    limit = load_recipe("small.yaml").data.max_source_tokens
+    assert [split["source_tokens"]["limit"] for split in found["splits"]] == [limit] * 3
+    assert shown.out.count(f"cut at {limit}") == 3
+    pairs = [pair for part in found["leakage"] for pair in part["pairs"]]
+    pairs += [pair for part in found["splits"] for pair in part["repeats"]]
+    rows = [json.loads(line) for line in Path("leaks.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert pairs
+    assert sorted((row["id"], row["other_id"]) for row in rows) == sorted((p["id"], p["other_id"]) for p in pairs)
+    for part in found["leakage"]:
+        assert f"{part['split']} in {part['other']}: {part['exact'] + part['near']} of {part['dialogues']}" in shown.out
+
+
 def rouge(predictions: dict[str, str], examples: list[Example], mode: str) -> dict[str, float]:
     """Return what rouge_score itself gives: each reference apart, then the mode, then the mean over dialogues."""
     kinds = ["rouge1", "rouge2", "rougeL", "rougeLsum"]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import dialogue_rows, write_jsonl
 from trainings import DEFAULTS, LORA
 
 from peftsum import compare
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, read_predictions, read_record
 from peftsum.comparison import Comparison
 from peftsum.exceptions import PeftsumError, UsageError
+from peftsum.metrics import score_texts
 from peftsum.processes import run_apart
+from peftsum.report.notes import facts
 
 
 def write_recipe(base: Path, data: Path, name: str, **sections: dict[str, object]) -> Path:
@@ -83,6 +88,93 @@ def test_it_trains_what_is_missing_or_stale_and_nothing_else(
     assert by_name(third) == {untuned: "none", "small.old-1": "lora", "whole": "full"}
     assert third.systems[1].scores == first.systems[1].scores
     assert made("small.old-1") == [before[0][0]]
+
+
+@pytest.fixture(scope="module")
+def leaky(byte_base: Path, dialogues: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
+    """A folder with a run; of its 6 test dialogues 2 stand in train exactly and 1 nearly."""
+    folder = tmp_path_factory.mktemp("leaky")
+    train = dialogue_rows(40)
+    told = " and then we all walked home by the river and had tea with Mary and her brother"
+    long = {"id": "long", "dialogue": train[0]["dialogue"] + told, "summary": "They walk."}
+    near = {**long, "id": "near", "dialogue": long["dialogue"].replace("river", "canal")}
+    new = [{"id": f"new-{i}", "dialogue": f"Una: {word} " * 9, "summary": word} for i, word in enumerate("xyz")]
+    write_jsonl(folder / "data" / "train.jsonl", [*train, long])
+    copies = [{**train[i], "id": f"copy-{i}"} for i in (3, 4)]
+    write_jsonl(folder / "data" / "test.jsonl", [new[0], *copies, new[1], near, new[2]])
+    with chdir(folder):
+        write_recipe(byte_base, Path("data"), "small", train={"max_steps": 1, "eval_examples": 0})
+        return folder, compare(["small.yaml"])
+
+
+@pytest.fixture
+def in_leaky(leaky: tuple[Path, Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
+    """Work in a copy of that folder, where no process is started: everything is up to date."""
+    shutil.copytree(leaky[0], tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(importlib.import_module("peftsum.compare"), "run_apart", lambda *_: pytest.fail("a process"))
+    return leaky[1]
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+FOUND = "3 of 6 dialogues (2 exactly, 1 nearly) stand in the training data of small; "
+
+
+def test_dialogues_seen_in_training_are_warned_of(in_leaky: Comparison, caplog: pytest.LogCaptureFixture) -> None:
+    again = compare(["small.yaml"])
+    assert warnings(caplog) == [f"data, test split: {FOUND}--leave-out-leaked scores without them"]
+    assert (again.n, again.left_out, again.systems) == (6, 0, in_leaky.systems)
+    (seen,) = again.seen
+    assert (seen.systems, seen.exact, seen.near) == (["small"], ["copy-3", "copy-4"], ["near"])
+    assert ("Seen in training", f"{FOUND}--leave-out-leaked scores without them") in facts(again)
+
+
+def test_leaving_them_out_gives_the_scores_of_the_others_alone_and_keeps_the_evaluation_whole(
+    in_leaky: Comparison, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluation = Path("runs/small/evaluation.json").read_bytes()
+    rest = compare(["small.yaml"], leave_out_leaked=True)
+    assert warnings(caplog) == [f"data, test split: {FOUND}they are left out"]
+    assert (rest.n, rest.left_out, rest.seen) == (3, 3, in_leaky.seen)
+    assert "without 3 dialogues seen in training" in rest.title
+    assert ("Seen in training", f"{FOUND}they are left out") in facts(rest)
+    assert {example.id for example in rest.examples} == {"new-0", "new-1", "new-2"}
+    kept = {p.id: p.prediction for p in read_predictions(Path("runs/small", PREDICTIONS_FILE))}
+    small = next(system for system in rest.systems if system.system == "small")
+    assert small.scores == score_texts([kept[f"new-{i}"] for i in range(3)], [["x"], ["y"], ["z"]], mode="first")
+    assert all(len(values) == 3 for system in rest.systems for values in system.statistics.values())
+
+    assert Path("runs/small/evaluation.json").read_bytes() == evaluation
+    assert compare(["small.yaml"]).systems == in_leaky.systems
+
+
+def test_training_data_that_changed_or_is_gone_is_said_and_no_failure(
+    in_leaky: Comparison, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_jsonl(Path("data/train.jsonl"), dialogue_rows(39))
+    changed = compare(["runs/small"], leave_out_leaked=True)
+    assert (changed.n, changed.left_out, changed.systems) == (6, 0, in_leaky.systems)
+    assert changed.seen[0].unknown == "data is no longer what it was in the training"
+    shutil.move("data", "moved")
+    caplog.clear()
+    gone = compare(["runs/small"], data="./moved")
+    (line,) = warnings(caplog)
+    assert line.startswith("./moved, test split: whether dialogues stand in the training data is not known for small (")
+    assert gone.systems == in_leaky.systems
+    assert any(label == "Seen in training" and "not known for small" in text for label, text in facts(gone))
+
+
+def test_nothing_left_to_score_is_an_error_before_anything_is_trained(
+    byte_base: Path, dialogues: Path, in_tmp: Path
+) -> None:
+    small = write_recipe(byte_base, dialogues, "small")
+    with pytest.raises(UsageError, match=r"every dialogue of .* train split, stands in the training data") as caught:
+        compare([small], split="train", leave_out_leaked=True)
+    assert "--split" in caught.value.hint
+    assert not Path("runs").exists()
 
 
 def test_names_that_clash_and_data_that_differ_are_refused(byte_base: Path, dialogues: Path, in_tmp: Path) -> None:

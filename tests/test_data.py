@@ -12,13 +12,16 @@ import pytest
 from conftest import dialogue_rows, write_jsonl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trainings import make_recipe
 
+from peftsum.batching import encode
 from peftsum.data import Example, Split, available_splits, load_split, load_training_splits
 from peftsum.data_files import line_of_row
-from peftsum.data_summary import summarize_source
+from peftsum.data_summary import leak_lines, summarize_source
 from peftsum.dialogue_input import read_dialogues
 from peftsum.exceptions import DataError, StorageError, UsageError
-from peftsum.recipe import Data
+from peftsum.model import load_tokenizer
+from peftsum.recipe import Data, Recipe
 
 GOOD = '{"id": "a", "dialogue": "Ann: Hi.", "summary": "Ann greets."}\n'
 
@@ -271,11 +274,77 @@ def test_a_full_disk_under_the_cache_is_no_fault_of_the_data(tmp_path: Path, mon
 
 
 def test_the_figures_of_a_source_are_those_of_its_splits(dialogues: Path) -> None:
-    train, validation, test = summarize_source(str(dialogues))
+    train, validation, test = summarize_source(str(dialogues)).splits
     assert (train.split, train.dialogues, train.references_max, train.bad_rows) == ("train", 40, 1, 0)
     assert (validation.split, validation.dialogues) == ("validation", 8)
     assert (test.split, test.dialogues, test.references_max) == ("test", 8, 2)
     assert test.fingerprint == load(dialogues).fingerprint
+
+
+FIGURES = [
+    {"id": "a", "dialogue": "Ann: One two three.\nBob: Four.", "summary": "Five words stand in it."},
+    {"id": "b", "dialogue": "ANN: one, two, three!\nCleo: four", "summary": "x"},
+    {"id": "c", "dialogue": "Ann: A\nBob: B\nCleo: C\nAnn: D", "summary": "y"},
+    {"id": "d", "dialogue": "nobody is named\nnor here", "summary": "z"},
+]
+
+
+def test_speakers_turns_and_repeats_are_counted(tmp_path: Path) -> None:
+    (split,) = summarize_source(str(write_jsonl(tmp_path / "rows.jsonl", FIGURES))).splits
+    assert split.speakers == {0: 1, 2: 2, 3: 1}
+    assert (split.turns_median, split.turns_max) == (2, 4)
+    assert (split.repeated_dialogues, [(leak.id, leak.other_id) for leak in split.repeats]) == (1, [("b", "a")])
+
+
+def with_data(recipe: Recipe, **settings: object) -> Recipe:
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=settings)})
+
+
+@pytest.mark.parametrize("prompt", ["raw", "structured"])
+def test_tokens_and_cuts_are_those_of_the_recipe_s_training(prompt: str, byte_base: Path, tmp_path: Path) -> None:
+    rows = [{**row, "dialogue": f"Ann: {'a' * 9 * i}", "summary": "s" * i} for i, row in enumerate(FIGURES * 8, 1)]
+    source = write_jsonl(tmp_path / "data" / "train.jsonl", rows)
+    limits = {"max_source_tokens": 180, "max_target_tokens": 20}
+    recipe = with_data(make_recipe(byte_base, source, prompt={"kind": prompt}), **limits)
+    (split,) = summarize_source(recipe=recipe).splits
+    shown = split.source_tokens, split.target_tokens
+    assert [lengths.limit for lengths in shown] == [180, 20]
+    around = len(recipe.prompt.render("")) + len("Ann: ") + 1  # a byte a token, and the end of the sequence
+    assert [(lengths.median, lengths.p95, lengths.max) for lengths in shown] == [
+        (around + 9 * 16.5, around + 9 * 31, around + 9 * 32),
+        (17.5, 32, 33),
+    ]
+    encoded = encode(load(source, "train").examples, load_tokenizer(recipe.model), recipe.prompt, **limits)
+    assert split.source_tokens.cut == sum(e.source_cut for e in encoded) > 0
+    assert split.target_tokens.cut == sum(e.target_cut for e in encoded) > 0
+
+
+def test_a_recipe_names_columns_and_bad_rows_and_what_is_asked_goes_before(byte_base: Path, tmp_path: Path) -> None:
+    rows = [{"key": "k", "talk": "A: x", "note": "n", "other": "o o"}, {"key": "l", "talk": "", "note": "n"}]
+    source = str(write_jsonl(tmp_path / "rows.jsonl", rows))
+    fields = {"id": "key", "dialogue": "talk", "summary": "note"}
+    recipe = with_data(make_recipe(byte_base, "elsewhere"), fields=fields, on_bad_row="skip")
+    summary = summarize_source(source, recipe=recipe)
+    assert (summary.tokenizer, summary.source, summary.splits[0].bad_rows) == (str(byte_base), source, 1)
+    assert summary.splits[0].summary_words_median == 1
+    asked = summarize_source(source, ["summary=other"], recipe=recipe, base="builtin:tiny")
+    assert (asked.tokenizer, asked.splits[0].summary_words_median) == ("builtin:tiny", 2)
+
+
+def test_without_a_source_or_a_recipe_there_is_nothing_to_show() -> None:
+    with pytest.raises(UsageError, match="no data source"):
+        summarize_source()
+
+
+def test_every_repeated_and_leaked_dialogue_is_a_line_with_both_ids(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", FIGURES)
+    write_jsonl(tmp_path / "test.jsonl", [{**FIGURES[2], "id": "t"}])
+    rows = [json.loads(line) for line in leak_lines(summarize_source(str(tmp_path))).splitlines()]
+    exact = {"kind": "exact", "similarity": 1.0}
+    assert rows == [
+        {"split": "train", "other_split": "train", "id": "b", "other_id": "a", **exact},
+        {"split": "test", "other_split": "train", "id": "t", "other_id": "c", **exact},
+    ]
 
 
 def test_a_folder_without_data_is_an_error_and_no_empty_answer(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from peftsum.exceptions import RecipeError
 from peftsum.methods import METHODS
+from peftsum.metrics.selection import selectable_scores
 from peftsum.recipe import Generation, Recipe
 from peftsum.recipe_file import load_recipe, parse_recipe, recipe_reference
 
@@ -39,6 +40,9 @@ def problem(text: str, *overrides: str) -> str:
         (LORA + "train:\n  epoch: 2", "r.yaml:4: unknown key train.epoch; did you mean epochs?"),
         ("name: a\nmethod: {kind: lora, rnak: 3}", "r.yaml:2: unknown key method.rnak; did you mean rank?"),
         (LORA + "data:\n  fields: {dialog: x}", "r.yaml:4: unknown key data.fields.dialog; did you mean dialogue?"),
+        (LORA + "train: {best_by: rougeL}", "r.yaml:3: unknown key train.best_by; did you mean select_by?"),
+        (LORA + "train: {select_by: rougel}", "r.yaml:3: train.select_by: no such score; did you mean rougeL? known: "
+         f"{', '.join(selectable_scores())} (got 'rougel')"),
         (LORA + "1: 2", "r.yaml:3: 1: keys should be strings (got 1)"),
         (LORA + "prompt: {kind: instrct}", "r.yaml:3: prompt.kind: input should be 'raw', 'instruct', 'structured' or "
          "'template' (got 'instrct'; did you mean instruct?)"),
@@ -196,7 +200,16 @@ def test_the_default_rate_of_an_adapter_is_ten_times_that_of_full_tuning(kind: s
 
 
 @pytest.mark.parametrize(
-    "override", ["model.base=x", "data.source=x", "prompt.kind=raw", "method.rank=3", "train.epochs=3", "train.seed=1"]
+    "override",
+    [
+        "model.base=x",
+        "data.source=x",
+        "prompt.kind=raw",
+        "method.rank=3",
+        "train.epochs=3",
+        "train.seed=1",
+        "train.select_by=rougeL",
+    ],
 )
 def test_the_fingerprint_changes_with_what_shapes_the_weights(override: str) -> None:
     assert parse_recipe(LORA, overrides=[override]).fingerprint != parse_recipe(LORA).fingerprint

@@ -32,6 +32,7 @@ from peftsum.batching import collate
 from peftsum.checkpoints import Position, list_checkpoints
 from peftsum.exceptions import RecipeError, TrainingError
 from peftsum.methods import METHODS
+from peftsum.metrics.selection import selectable_scores
 from peftsum.optimization import summed_loss
 from peftsum.storing import Store
 from peftsum.validation import mean_loss
@@ -156,7 +157,7 @@ def test_metrics_rows_are_whole_and_in_order(byte_base: Path, dialogues: Path, i
     assert all(row.keys() == {"step", "wall_s", "loss", "learning_rate", "grad_norm"} for row in training)
     checks = [row for row in rows if "val_loss" in row]
     assert [row["step"] for row in checks] == [7, 14, 21]
-    figures = {"val_loss", "val_rouge1", "val_rouge2", "val_rougeL"}
+    figures = {f"val_{score}" for score in selectable_scores()}
     assert all(row.keys() == {"step", "wall_s"} | figures for row in checks)
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
@@ -182,6 +183,43 @@ def test_patience_stops_and_the_best_weights_are_the_ones_saved(
     of_best = {name.replace(".default", ""): weight for name, weight in kept[-1].items()}
     assert all(torch.equal(saved[name], weight) for name, weight in of_best.items())
     assert not all(torch.equal(saved[name.replace(".default", "")], weight) for name, weight in kept[0].items())
+
+
+@pytest.mark.parametrize(
+    ("score", "values", "best", "steps"),
+    [
+        ("rouge2", [0.1, 0.3, 0.2, 0.2, 0.9], 2, 4),
+        ("rougeLsum", [0.3, 0.3, 0.3, 0.3, 0.3], 3, 5),  # among equal ones the loss, of which the third is the lowest
+        ("heuristic_focus", [0.5, 0.25, 0.5, 0.75, 0.0], 2, 4),
+        ("heuristic_length", [0.0, 0.0, 0.0, 0.5, 0.5], 3, 5),
+    ],
+)
+def test_the_weights_kept_and_the_patience_go_by_the_score_that_the_recipe_selects_by(
+    score: str,
+    values: list[float],
+    best: int,
+    steps: int,
+    byte_base: Path,
+    dialogues: Path,
+    in_tmp: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = {"max_steps": 5, "eval_every": 1, "patience": 2, "select_by": score}
+    scripted_validation(monkeypatch, [3.0, 2.5, 1.0, 1.5, 1.5], **{score: values})
+    record = train(make_recipe(byte_base, dialogues, train=settings))
+    assert (record.best_step, record.steps) == (best, steps)
+    assert record.validation[f"val_{score}"] == values[best - 1]
+
+
+def test_a_training_is_selected_by_an_error_rate_of_its_own_summaries(
+    byte_base: Path, dialogues: Path, in_tmp: Path
+) -> None:
+    settings = {"max_steps": 6, "eval_every": 2, "select_by": "heuristic_missing_key_info"}
+    record = train(make_recipe(byte_base, dialogues, train=settings))
+    rows = [row for row in metrics(RUN) if "val_loss" in row]
+    best = min(rows, key=lambda row: (row["val_heuristic_missing_key_info"], row["val_loss"]))
+    assert record.best_step == best["step"]
+    assert record.validation == {name: value for name, value in best.items() if name.startswith("val_")}
 
 
 def test_checkpoints_are_bounded(byte_base: Path, dialogues: Path, in_tmp: Path) -> None:

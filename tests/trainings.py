@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from peftsum.metrics.selection import selectable_scores
 from peftsum.model import Base, load_base
 from peftsum.prepare import Prepared, prepare
 from peftsum.ranks import fresh_accelerate_state
@@ -115,12 +116,13 @@ def watch_fit(monkeypatch: pytest.MonkeyPatch) -> Seen:
     return seen
 
 
-def scripted_validation(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
-    """Let the validations of a training give these losses, one after the other."""
-    remaining = iter(losses)
+def scripted_validation(monkeypatch: pytest.MonkeyPatch, losses: list[float], **scores: list[float]) -> None:
+    """Let the validations of a training give these losses and scores, one after the other; the other scores are 0."""
+    columns = {f"val_{name}": iter(values) for name, values in ({"loss": losses} | scores).items()}
 
     def validate(*_: Any) -> dict[str, float]:
-        return {"val_loss": next(remaining), "val_rouge1": 0.0, "val_rouge2": 0.0, "val_rougeL": 0.0}
+        zeros = {f"val_{name}": 0.0 for name in selectable_scores()}
+        return zeros | {name: next(values) for name, values in columns.items()}
 
     monkeypatch.setattr(fitting, "validate", validate)
 

@@ -39,6 +39,11 @@ Example:
 @click.option("--data", "source", help="What to evaluate on; default is the recipes' own data.")
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
+@click.option(
+    "--leave-out-leaked",
+    is_flag=True,
+    help="Score without the dialogues that stand, exactly or nearly, in the training data of a system.",
+)
 @set_option
 @json_option
 def compare(
@@ -49,6 +54,7 @@ def compare(
     source: str | None,
     split: str,
     limit: int | None,
+    leave_out_leaked: bool,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -65,6 +71,7 @@ def compare(
         split=split,
         limit=limit,
         overrides=overrides,
+        leave_out_leaked=leave_out_leaked,
     )
     page = write_report(comparison, out)
     if as_json:

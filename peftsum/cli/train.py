@@ -115,7 +115,7 @@ def train(
     if "val_rougeL" in record.validation:
         click.echo(
             f"validation sample: loss {record.validation['val_loss']:.3f}, "
-            f"ROUGE-L {100 * record.validation['val_rougeL']:.1f}"
+            f"ROUGE-L {100 * record.validation['val_rougeL']:.1f}; selected by {loaded.train.select_by}"
         )
     where = record.adapter_dir or str(Path(run_dir or Path("runs") / loaded.name) / "model")
     click.echo(f"saved: {where}")

@@ -13,9 +13,8 @@ from peftsum.metrics.intervals import LEVEL, bootstrap_intervals, zero_rate_boun
 from peftsum.metrics.references import ReferenceMode, Statistics, check_mode
 from peftsum.metrics.rouge import ROUGE_TYPES
 from peftsum.metrics.scores import ErrorRate, Lengths, RougeScore, ScoreReport
+from peftsum.metrics.selection import ERROR_PREFIXES
 from peftsum.version import __version__
-
-ERROR_PREFIXES = ("heuristic_", "error_")  # a column so named is an error flag, and gets a rate in the report
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from peftsum.comparison import Comparison, System
 from peftsum.cost.readings import Reading
 from peftsum.report.results import shown_errors
 from peftsum.report.text import REFERENCES, error_explanation, error_label, listed
+from peftsum.seen import describe_seen
 from peftsum.version import __version__
 
 BUILTIN = "builtin:"
@@ -34,11 +35,17 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("Base", listed(bases(comparison))),
         ("Data", f"{comparison.data}, split {comparison.split}"),
         ("Dialogues scored", str(comparison.n)),
+        *(("Seen in training", line) for line in _seen_lines(comparison)),
         ("Scored against", "; ".join(references)),
     ]
     found += [("Signature", signature) for signature in dict.fromkeys(s.signature for s in scores)]
     found += list(comparison.machine.items())
     return [*found, ("peftsum", __version__), ("Made", comparison.created)]
+
+
+def _seen_lines(comparison: Comparison) -> list[str]:
+    dialogues = comparison.n + comparison.left_out
+    return describe_seen(comparison.seen, dialogues, left_out=comparison.left_out > 0)
 
 
 def error_notes(comparison: Comparison) -> list[tuple[str, str]]:
