@@ -31,7 +31,7 @@ def summarize_source(source: str, fields: Sequence[str] = (), *, skip_bad_rows: 
 
     Args:
         source: a data source.
-        fields: ``name=column`` for id, dialogue or summary.
+        fields: ``name=column`` for id, dialogue, summary or topic.
         skip_bad_rows: count bad rows instead of raising at the first.
     """
     data = data_section(source, fields, skip_bad_rows=skip_bad_rows)
