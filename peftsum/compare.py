@@ -16,8 +16,10 @@ from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.machine import Machine, describe_machine
 from peftsum.data import Example as DataExample
 from peftsum.data import Split, load_split, load_training_splits
+from peftsum.dialogue_facts import dialogue_facts
 from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
 from peftsum.exceptions import DataError, UsageError
+from peftsum.metrics.coverage import turn_coverage
 from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
 from peftsum.recipe_file import load_recipe
@@ -79,8 +81,9 @@ def compare(
         found = _found(entry, section, split, limit)
         logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
         systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
-    system_records = [system for system, _ in systems]
     predictions = {system.system: _texts(folder) for system, folder in systems}
+    system_records = [_with_coverage(system, examples, predictions[system.system]) for system, _ in systems]
+    dialogues = [e.dialogue for e in examples]
     machine = describe_machine()
     return Comparison(
         title=f"{section.source}, {split} split",
@@ -88,6 +91,8 @@ def compare(
         split=split,
         n=len(examples),
         machine=_machine_lines(machine),
+        facts=dialogue_facts([e.id for e in examples], dialogues, [e.topic for e in examples]),
+        reference_coverage=turn_coverage(dialogues, [e.references for e in examples]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         systems=system_records,
         examples=[
@@ -245,6 +250,11 @@ def _evaluate(target: str, folder: Path, recipe: Recipe, data: Data, split: str,
 
 def _texts(folder: Path) -> dict[str, str]:
     return {p.id: p.prediction for p in read_predictions(folder / PREDICTIONS_FILE)}
+
+
+def _with_coverage(system: System, examples: Sequence[DataExample], texts: dict[str, str]) -> System:
+    coverage = turn_coverage([e.dialogue for e in examples], [(texts[e.id],) for e in examples])
+    return system.model_copy(update={"coverage": coverage})
 
 
 def _spread(examples: Sequence[DataExample], count: int) -> list[DataExample]:
