@@ -16,9 +16,11 @@ from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.machine import Machine, describe_machine
 from peftsum.data import Example as DataExample
 from peftsum.data import Split, load_split, load_training_splits
+from peftsum.dialogue_facts import dialogue_facts
 from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
 from peftsum.exceptions import DataError, UsageError
 from peftsum.metrics import aggregate
+from peftsum.metrics.coverage import turn_coverage
 from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
 from peftsum.recipe_file import load_recipe
@@ -88,8 +90,10 @@ def compare(
         found = _found(entry, section, split, limit)
         logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
         systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
-    system_records = [_restricted(system, kept) if left_out else system for system, _ in systems]
     predictions = {system.system: _texts(folder) for system, folder in systems}
+    scored = [_restricted(system, kept) if left_out else system for system, _ in systems]
+    system_records = [_with_coverage(system, examples, predictions[system.system]) for system in scored]
+    dialogues = [e.dialogue for e in examples]
     machine = describe_machine()
     return Comparison(
         title=f"{section.source}, {split} split"
@@ -100,6 +104,8 @@ def compare(
         seen=seen,
         left_out=len(whole.examples) - len(kept),
         machine=_machine_lines(machine),
+        facts=dialogue_facts([e.id for e in examples], dialogues, [e.topic for e in examples]),
+        reference_coverage=turn_coverage(dialogues, [e.references for e in examples]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         systems=system_records,
         examples=[
@@ -288,6 +294,11 @@ def _restricted(system: System, kept: Sequence[int]) -> System:
     scores = aggregate(columns, references=system.scores.references)
     statistics = {name: column.tolist() for name, column in columns.items()}
     return system.model_copy(update={"scores": scores, "statistics": statistics})
+
+
+def _with_coverage(system: System, examples: Sequence[DataExample], texts: dict[str, str]) -> System:
+    coverage = turn_coverage([e.dialogue for e in examples], [(texts[e.id],) for e in examples])
+    return system.model_copy(update={"coverage": coverage})
 
 
 def _spread(examples: Sequence[DataExample], count: int) -> list[DataExample]:

@@ -44,6 +44,8 @@ class Example:
     id: str
     dialogue: str
     references: tuple[str, ...]
+    topic: str | None = None
+    """What the dialogue is about, where the source says so; no model reads it, and it is not in the fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +80,15 @@ def data_section(source: str, fields: Sequence[str] = (), *, skip_bad_rows: bool
 
     Args:
         source: a data source.
-        fields: ``name=column`` for id, dialogue or summary.
+        fields: ``name=column`` for id, dialogue, summary or topic.
         skip_bad_rows: leave bad rows out and count them, instead of raising at the first.
     """
     named = dict(field.partition("=")[::2] for field in fields)
     for name, column in named.items():
-        if name not in {"id", "dialogue", "summary"} or not column:
+        if name not in {"id", "dialogue", "summary", "topic"} or not column:
             raise UsageError(
                 f"--field {name}={column}: not of the form dialogue=COLUMN",
-                hint="the names are id, dialogue and summary",
+                hint="the names are id, dialogue, summary and topic",
             )
     return Data.model_validate({"source": source, "fields": named, "on_bad_row": "skip" if skip_bad_rows else "error"})
 
@@ -242,6 +244,7 @@ class _Columns:
     id: str | None
     dialogue: str
     references: list[str]
+    topic: str | None
 
 
 def _columns(rows: Dataset | Sequence[Mapping[str, Any]], data: Data, name: str) -> _Columns:
@@ -260,10 +263,12 @@ def _columns(rows: Dataset | Sequence[Mapping[str, Any]], data: Data, name: str)
                 f"--field {renamed} (elsewhere)",
             )
     references = [wanted["summary"]] if "summary" in wanted else numbered
-    identity = data.fields.get("id", "id")
-    if "id" in data.fields and identity not in present:
-        raise DataError(f"{name} has no column {identity!r}", hint=f"it has: {', '.join(present)}")
-    return _Columns(identity if identity in present else None, wanted["dialogue"], references)
+    optional = {field: data.fields.get(field, field) for field in ("id", "topic")}
+    for field, column in optional.items():
+        if field in data.fields and column not in present:
+            raise DataError(f"{name} has no column {column!r}", hint=f"it has: {', '.join(present)}")
+    identity, topic = (column if column in present else None for column in optional.values())
+    return _Columns(identity, wanted["dialogue"], references, topic)
 
 
 def _problem(row: Mapping[str, Any], columns: _Columns) -> str | None:
@@ -302,7 +307,13 @@ def _example(row: Mapping[str, Any], columns: _Columns, default_id: str) -> Exam
         id=str(identity) if identity is not None else default_id,
         dialogue=row[columns.dialogue].strip(),
         references=tuple(text.strip() for text in texts if text and text.strip()),
+        topic=_topic(row.get(columns.topic)) if columns.topic else None,
     )
+
+
+def _topic(value: object) -> str | None:
+    text = "" if value is None else " ".join(str(value).split())
+    return text if text and _is_unicode(text) else None
 
 
 def _regrouped(examples: Iterable[Example]) -> Iterator[Example]:
@@ -310,7 +321,7 @@ def _regrouped(examples: Iterable[Example]) -> Iterator[Example]:
     held: Example | None = None
     for example in examples:
         if held is not None and held.dialogue == example.dialogue:
-            held = Example(held.id, held.dialogue, held.references + example.references)
+            held = Example(held.id, held.dialogue, held.references + example.references, held.topic)
             continue
         if held is not None:
             yield held

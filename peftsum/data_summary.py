@@ -82,7 +82,7 @@ def summarize_source(
 
     Args:
         source: a data source; None takes the recipe's.
-        fields: ``name=column`` for id, dialogue or summary.
+        fields: ``name=column`` for id, dialogue, summary or topic.
         skip_bad_rows: count bad rows instead of raising at the first.
         recipe: for columns, prompt, limits and tokenizer; None takes the defaults of a recipe.
         base: whose tokenizer counts, instead of the recipe's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import (
@@ -33,6 +33,9 @@ from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation
 from peftsum.section import Record
 from peftsum.targets import Target, resolve_target
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
@@ -120,9 +123,10 @@ def evaluate(
     predictions = [
         Prediction(id=e.id, prediction=text, adapter=name) for e, text in zip(examples.examples, texts, strict=True)
     ]
-    scored = _scored(examples, examples.examples, texts, references)
+    scored = _scored(examples, examples.examples, texts, references).model_dump()
+    scored["statistics"] |= _source_statistics(summarizer.tokenizer, prompt, examples.examples, source_tokens)
     evaluation = Evaluation(
-        **scored.model_dump(),
+        **scored,
         target=str(target),
         adapter=name,
         base=resolved.model.base,
@@ -207,6 +211,17 @@ def _scored(split: Split, examples: list[Example], texts: list[str], references:
         scores=aggregate(statistics, references=mode),
         statistics={name: [float(value) for value in column] for name, column in statistics.items()},
     )
+
+
+def _source_statistics(
+    tokenizer: PreTrainedTokenizerBase, prompt: Prompt, examples: list[Example], limit: int
+) -> dict[str, list[float]]:
+    """Return ``source_tokens`` (of the prompt with the whole dialogue) and ``source_cut`` (1 where it is too long)."""
+    tokens = [len(tokenizer(prompt.render(e.dialogue), verbose=False)["input_ids"]) for e in examples]
+    return {
+        "source_tokens": [float(count) for count in tokens],
+        "source_cut": [float(count > limit) for count in tokens],
+    }
 
 
 def weights_identity(target: Target) -> str:

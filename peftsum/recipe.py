@@ -43,7 +43,7 @@ class Data(Section):
 
     source: str = "builtin:dialogues"
     """A Hub id, a .jsonl/.json/.csv/.parquet file, a folder with one such file a split, or `builtin:dialogues`."""
-    fields: dict[Literal["id", "dialogue", "summary"], str] = Field(default_factory=dict)
+    fields: dict[Literal["id", "dialogue", "summary", "topic"], str] = Field(default_factory=dict)
     """Columns under other names, for example `{dialogue: transcript, summary: note}`."""
     on_bad_row: Literal["error", "skip"] = "error"
     """A row without dialogue or summary: stop and name it, or skip it, counted and reported."""

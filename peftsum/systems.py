@@ -13,6 +13,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from peftsum.cost.readings import Reading, Readings
+from peftsum.dialogue_facts import DialogueFacts
+from peftsum.metrics.coverage import Coverage
 from peftsum.metrics.scores import RougeScore, ScoreReport
 from peftsum.registry import Registry
 from peftsum.section import Record
@@ -45,6 +47,8 @@ class System(Record):
     evaluate: Readings | None = None
     statistics: dict[str, list[float]] = Field(default_factory=dict)
     """Scores of each dialogue by column (``rougeL_f``, …), in the same order in every system; empty where unknown."""
+    coverage: Coverage | None = None
+    """Which turns of each dialogue the summaries take up; None where the texts are not known."""
     note: str | None = None
 
     @property
@@ -77,6 +81,10 @@ class Comparison(Record):
     """Which dialogues, scored or left out, stand in the systems' training data."""
     machine: dict[str, str] = Field(default_factory=dict)
     """Label to text: processor, GPU, versions."""
+    facts: DialogueFacts | None = None
+    """What is known of each dialogue; None where the dialogues are not known."""
+    reference_coverage: Coverage | None = None
+    """Which turns the references take up, the mean over those of a dialogue."""
     created: str
     """ISO time."""
     systems: list[System] = Field(min_length=1)
@@ -92,6 +100,11 @@ class Comparison(Record):
             for column, values in system.statistics.items():
                 if len(values) != self.n:
                     raise ValueError(f"{system.system}: {len(values)} values of {column} for {self.n} dialogues")
+        tables = [self.facts, self.reference_coverage, *(system.coverage for system in self.systems)]
+        for table in tables:
+            for column, values in table or ():
+                if len(values) != self.n:
+                    raise ValueError(f"{type(table).__name__}: {len(values)} {column} for {self.n} dialogues")
         return self
 
 

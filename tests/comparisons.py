@@ -7,6 +7,8 @@ from typing import Any
 
 from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.readings import Reading, Readings
+from peftsum.dialogue_facts import DialogueFacts
+from peftsum.metrics.coverage import Coverage
 from peftsum.metrics.scores import ErrorRate, Lengths, RougeScore, ScoreReport
 
 N = 200
@@ -150,3 +152,69 @@ def comparison(*systems: System, n: int = N, **changes: Any) -> Comparison:
         "commands": ["peftsum compare recipes/tiny/lora.yaml recipes/tiny/full.yaml --out report"],
     }
     return Comparison(n=n, systems=list(chosen), **{**fields, **changes})
+
+
+def measured(made: Comparison, n: int = N, seed: int = 1) -> Comparison:
+    """Return the comparison with everything that is known of each dialogue, as ``compare`` makes it.
+
+    Scores are drawn around those of each system's report, and do not add up to them to the last digit.
+    """
+    rng = random.Random(seed)
+    words = [rng.randint(60, 260) for _ in range(n)]
+    facts = DialogueFacts(
+        ids=[f"test_{i}" for i in range(n)],
+        speakers=[rng.choices((2, 3, 4), (8, 3, 1))[0] for _ in range(n)],
+        words=words,
+        topics=[
+            rng.choices(("a late parcel", "a flat", "a visit to the vet", None), (8, 4, 1, 1))[0] for _ in range(n)
+        ],
+        speech=[rng.choices(("direct", "indirect", "none"), (1, 3, 9))[0] for _ in range(n)],
+    )
+    references = [max(4.0, 18 + rng.gauss(0, 5)) for _ in range(n)]
+    systems = [_with_statistics(s, references, words, random.Random(f"{seed} {s.system}")) for s in made.systems]
+    update = {"systems": systems, "facts": facts, "reference_coverage": coverage(n, rng, 0.45)}
+    return Comparison.model_validate({**dict(made), **update})
+
+
+def _with_statistics(made: System, references: list[float], words: list[int], rng: random.Random) -> System:
+    n = len(references)
+    rouge_l = [max(0.0, f) for f in made.statistics.get("rougeL_f") or spread(made.scores.rougeL.f, n)]
+    shares = {"rouge1_f": 1.28, "rouge2_f": 0.27, "rougeLsum_f": 1.01}
+    statistics = {name: [max(0.0, share * f) for f in rouge_l] for name, share in shares.items()}
+    statistics |= {"rougeL_f": rouge_l, "reference_words": references}
+    statistics["prediction_words"] = [max(1.0, round(r * rng.uniform(0.6, 1.4))) for r in references]
+    statistics["source_cut"] = [float(count > 230) for count in words]
+    for name, found in made.scores.error_rates.items():
+        statistics[name] = [float(rng.random() < found.rate) for _ in range(n)]
+    return made.model_copy(update={"statistics": statistics, "coverage": coverage(n, rng, made.scores.rougeL.f)})
+
+
+def coverage(n: int, rng: random.Random, share: float) -> Coverage:
+    """Return a coverage in which some dialogues have one speaker, no content word, or no missed turn."""
+    rows = []
+    for i in range(n):
+        turns, gap = min(1.0, max(0.0, rng.gauss(share, 0.15))), abs(rng.gauss(0, 0.25))
+        most, least = min(1.0, turns + gap / 2), max(0.0, turns - gap / 2)
+        missed = min(1.0, max(0.0, rng.gauss(0.52, 0.08)))
+        special = {0: (None, None, None, None), 1: (turns, None, None, missed), 2: (1.0, 1.0, 1.0, None)}
+        rows.append(special.get(i, (turns, most, least, missed)))
+    return Coverage(**dict(zip(Coverage.model_fields, map(list, zip(*rows, strict=True)), strict=True)))
+
+
+LONG_NAMES = (
+    "flan-t5-base LoRA rank 16 on all linear layers, alpha 32, 4 epochs",
+    "flan-t5-base LoRA rank 16 on all linear layers, alpha 32, 8 epochs",
+    "google/flan-t5-large DoRA rank 8, decoder only, cached encoder",
+    "IA³ on keys, values and feed-forward with a learning rate of 1e-2",
+)
+
+
+def many(count: int) -> Comparison:
+    """Return an untuned base, a full fine-tune and adapters with long names, ``count`` systems in all."""
+    chosen = [untuned(), full()][: max(1, count)]
+    for i in range(count - len(chosen)):
+        f = 0.14 + 0.09 * ((7 * i) % 11) / 11
+        name = LONG_NAMES[i % len(LONG_NAMES)] + ("" if i < len(LONG_NAMES) else f" (seed {i})")
+        costs = readings(60.0 + 15 * i, 5e8 + 3e7 * i, 900.0 + 200 * i)
+        chosen.append(lora(f, system=name, rouge_l_per_example=noisy(f, 10 + i), train=costs))
+    return measured(comparison(*chosen))

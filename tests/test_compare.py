@@ -63,6 +63,14 @@ def test_it_trains_what_is_missing_or_stale_and_nothing_else(
         assert system.scores.references == "mean"  # the test split has two references
         assert (system.train is None) is (system.method == "none")
     assert all(example.predictions.keys() == {untuned, "small", "whole"} for example in first.examples)
+    assert first.facts is not None
+    assert first.facts.ids == [f"d{i}" for i in range(200, 208)]
+    for system in first.systems:
+        assert system.coverage is not None
+        assert all(0 <= share <= 1 for share in system.coverage.turns if share is not None)
+        tokens, cut = system.statistics["source_tokens"], system.statistics["source_cut"]
+        # The untuned base has no run of its own: it reads as much as the data section of the first recipe says.
+        assert cut == [float(count > DEFAULTS["data"]["max_source_tokens"]) for count in tokens]
     assert [p.id for p in read_predictions(Path("runs/small", PREDICTIONS_FILE))] == [f"d{i}" for i in range(200, 208)]
     assert read_predictions(Path("runs/small", PREDICTIONS_FILE))[0].adapter == "small"
 

@@ -95,6 +95,18 @@ def test_rows_that_repeat_a_test_dialogue_are_its_references_and_training_rows_a
     assert len(load(path, "train").examples) == 6
 
 
+@pytest.mark.parametrize(("value", "topic"), [(" a  flat ", "a flat"), (7, "7"), (None, None), ("", None)])
+def test_a_topic_is_kept_and_changes_no_fingerprint(value: object, topic: str | None, tmp_path: Path) -> None:
+    row = {"id": "a", "dialogue": "A: x", "summary": "s"}
+    path = write_jsonl(tmp_path / "rows.jsonl", [{**row, "topic": value, "kind": "home"}])
+    plain = load(write_jsonl(tmp_path / "plain.jsonl", [row]))
+    assert [load(path).examples[0].topic, plain.examples[0].topic] == [topic, None]
+    assert load(path, fields={"topic": "kind"}).examples[0].topic == "home"
+    assert load(path).fingerprint == plain.fingerprint
+    with pytest.raises(DataError, match="no column 'subject'"):
+        load(path, fields={"topic": "subject"})
+
+
 def test_columns_of_other_names_are_taken_from_fields(tmp_path: Path) -> None:
     rows = [{"key": "k", "transcript": "A: x", "note": "n", "summary": "other"}]
     fields = {"id": "key", "dialogue": "transcript", "summary": "note"}

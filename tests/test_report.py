@@ -5,17 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import math
-import random
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from comparisons import NO_RAPL, comparison, full, ia3, lora, readings, score_report, untuned
+from comparisons import NO_RAPL, comparison, full, ia3, lora, measured, readings, score_report, untuned
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from rich.console import Console
 
 from peftsum.comparison import Comparison, Example, verdict
@@ -23,8 +20,7 @@ from peftsum.exceptions import StorageError
 from peftsum.metrics.errors import FITTED
 from peftsum.report import write_report
 from peftsum.report.console import render_table
-from peftsum.report.figures import FILES, Picture, draw_figures, short_name
-from peftsum.report.labels import Box, place_labels
+from peftsum.report.figures import Picture, draw_figures
 from peftsum.report.page import escape_markdown, render_html, render_markdown
 from peftsum.report.results import empty_cells, result_columns, results_csv
 from peftsum.report.tables import errors_table, glance_table, scores_table
@@ -32,6 +28,7 @@ from peftsum.report.text import ERROR_EXPLANATIONS, in_unit
 
 NASTY = "<script>alert('x')</script> | Zoë's `r8`, \"q\" $x^2$ _a_ 日本"
 DIALOGUE = "#Person1#: <b>Hi</b> & bye\n#Person2#: 1 < 2 </script>"
+UNMEASURED_TOO = ("scores", "improvement", "rouge_by_example", "errors")  # figures that need no cost and no texts
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
@@ -106,23 +103,40 @@ def nasty_page(nasty: Comparison, nasty_pictures: list[Picture]) -> Page:
     return Page(render_html(nasty, nasty_pictures))
 
 
+@pytest.fixture(scope="module")
+def sliced(nasty: Comparison) -> Comparison:
+    """All that slices are made of, with a topic that would break a page."""
+    known = measured(nasty)
+    assert known.facts is not None
+    facts = known.facts.model_copy(update={"topics": [NASTY] * 100 + ["plain"] * 100})
+    return known.model_copy(update={"facts": facts})
+
+
+@pytest.fixture(scope="module")
+def sliced_page(sliced: Comparison) -> Page:
+    return Page(render_html(sliced, draw_figures(sliced)))
+
+
 # Files ---------------------------------------------------------------------------------------------------------------
 
 
 def test_the_folder_holds_what_the_contract_names_and_nothing_temporary(written: Path) -> None:
-    figures = {"rouge.png", "quality_vs_energy.png", "quality_vs_memory.png", "quality_vs_size.png"}
-    documents = {"index.html", "report.md", "results.csv", "differences.csv", "comparison.json"}
-    assert {path.name for path in written.iterdir()} == figures | documents
+    figures = {"rouge", "quality_vs_energy", "quality_vs_memory", "quality_vs_size", *UNMEASURED_TOO}
+    documents = {"index.html", "report.md", "results.csv", "differences.csv", "slices.csv", "comparison.json"}
+    pairs = {f"{figure}.{ending}" for figure in figures for ending in ("png", "csv")}
+    assert {path.name for path in written.iterdir()} == pairs | documents
     assert {path.name for path in written.parent.iterdir()} == {"report"}
 
 
 def test_a_second_report_replaces_the_first_and_its_figures(tmp_path: Path) -> None:
-    write_report(comparison(), tmp_path)
+    write_report(measured(comparison()), tmp_path)
+    assert (tmp_path / "slices_dialogues.csv").is_file()
     (tmp_path / "notes.txt").write_text("mine")
     write_report(comparison(untuned(), full(train=None, model_bytes=None), lora(train=None)), tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    documents = {"index.html", "report.md", "results.csv", "differences.csv", "comparison.json"}
-    assert names == documents | {"rouge.png", "notes.txt"}
+    documents = {"index.html", "report.md", "results.csv", "differences.csv", "slices.csv", "comparison.json"}
+    pairs = {f"{figure}.{ending}" for figure in ("rouge", *UNMEASURED_TOO) for ending in ("png", "csv")}
+    assert names == pairs | documents | {"notes.txt"}
     assert "since no cost of training was measured" in (tmp_path / "index.html").read_text("utf-8")
 
 
@@ -198,7 +212,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(nasty_page: Page) -> None:
     assert not nasty_page.all("script")
     assert not nasty_page.all("link")
     images = nasty_page.all("img")
-    assert len(images) == 4
+    assert len(images) == 4 + len(UNMEASURED_TOO)
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
     for _, attributes in nasty_page.tags:
         assert not any(name.startswith("on") for name in attributes)
@@ -230,7 +244,10 @@ def test_the_verdict_is_the_first_sentence(which: tuple[object, ...]) -> None:
     assert paragraphs[0].replace("\\", "") == verdict(made)
 
 
-def test_the_page_can_be_read_by_a_screen_reader(nasty_page: Page) -> None:
+@pytest.mark.parametrize("which", ["nasty_page", "sliced_page"])
+def test_the_page_can_be_read_by_a_screen_reader(which: str, request: pytest.FixtureRequest) -> None:
+    nasty_page: Page = request.getfixturevalue(which)
+    assert nasty_page.open == []
     assert nasty_page.all("html") == [{"lang": "en"}]
     assert all(header.get("scope") in {"col", "row"} for header in nasty_page.all("th"))
     assert all(len(image["alt"] or "") > 40 for image in nasty_page.all("img"))
@@ -281,6 +298,21 @@ def test_every_heuristic_is_explained_and_called_one() -> None:
     headers = errors_table(comparison()).headers[:4]
     assert all("heuristic" in header for header in headers)
     assert set(ERROR_EXPLANATIONS) == {*comparison().systems[0].scores.error_rates, *FITTED}
+
+
+def test_the_section_on_slices_shows_topics_as_they_are_and_every_score(sliced: Comparison, sliced_page: Page) -> None:
+    headings = sliced_page.text_in("h3")
+    assert {"Number of speakers", "Topic", "Are the speakers treated evenly?", "Where the missed turns lie"} <= set(
+        headings
+    )
+    assert f"{NASTY} (n = 100)" in sliced_page.text_in("th")
+    assert sliced_page.text_in("summary").count("Every score of these slices") == 8
+    assert len(sliced_page.all("img")) == 12
+    assert not sliced_page.all("script")
+    assert "slices.csv" in {link["href"] for link in sliced_page.all("a")}
+    markdown = render_markdown(sliced, []).splitlines()
+    assert "## Where it is hard" in markdown
+    assert any(line.startswith("| System | &lt;script".replace("&lt;", "\\<")) for line in markdown)
 
 
 # Markdown ------------------------------------------------------------------------------------------------------------
@@ -359,70 +391,6 @@ def test_gains_stand_under_each_score() -> None:
 @pytest.mark.parametrize(("energy_j", "text"), [(0.25, "0.25 J"), (12.0, "12 J"), (7200.0, "2 Wh"), (0.0, "0 J")])
 def test_a_small_energy_is_not_rounded_to_nothing(energy_j: float, text: str) -> None:
     assert in_unit(energy_j, "J") == text
-
-
-# Figures -------------------------------------------------------------------------------------------------------------
-
-
-def test_figures_open_and_are_large_enough_to_read(written: Path) -> None:
-    for path in written.glob("*.png"):
-        with Image.open(path) as image:
-            image.verify()
-        with Image.open(path) as image:
-            assert 1000 <= image.width <= 1400
-            assert 450 <= image.height <= 1400
-            colours = image.convert("RGB").getcolors(maxcolors=1 << 20) or []
-            assert len(colours) > 50  # more than an empty frame
-        assert path.stat().st_size < 200_000
-
-
-def test_figures_are_the_same_each_time(written: Path) -> None:
-    again = {picture.file: picture.png for picture in draw_figures(comparison())}
-    assert again == {path.name: path.read_bytes() for path in written.glob("*.png")}
-
-
-def test_time_is_drawn_where_energy_cannot_be_compared(nasty_pictures: list[Picture]) -> None:
-    pictures = {picture.file: picture for picture in nasty_pictures}
-    assert list(pictures) == ["rouge.png", "quality_vs_time.png", "quality_vs_memory.png", "quality_vs_size.png"]
-    assert set(pictures) <= set(FILES)
-    assert pictures["quality_vs_time.png"].undrawn == ("IA³",)
-    assert "on the front" in pictures["quality_vs_time.png"].alt
-
-
-@pytest.mark.parametrize(
-    "systems",
-    [
-        [lora()],
-        [full(0.3), lora(0.01)],
-        [untuned(0.6), full(), lora()],
-        [lora(0.2, system=f"_{i}", train=readings(0.5, 1e6 * (i + 1), 0.2 * (i + 1))) for i in range(20)],
-        [full(train=readings(0.0, 0.0, 0.0)), lora(train=readings(0.0, 0.0, 0.0))],
-    ],
-)
-def test_figures_survive_odd_comparisons(systems: list[object]) -> None:
-    assert draw_figures(comparison(*systems))  # type: ignore[arg-type]
-
-
-def test_names_are_cut_in_the_middle() -> None:
-    assert short_name("a\n b") == "a b"
-    assert short_name("a" * 40 + "end").endswith("end")
-    assert len(short_name("x" * 90)) <= 32
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from([4.0, 15.0, 40.0, 200.0]))
-def test_labels_of_clustered_points_do_not_overlap(seed: int, radius: float) -> None:
-    rng = random.Random(seed)
-    anchors = [(500 + rng.uniform(-radius, radius), 300 + rng.uniform(-radius, radius)) for _ in range(8)]
-    sizes = [(rng.uniform(40, 170), 20.0) for _ in anchors]
-    marks = [Box(x - 9, y - 9, x + 9, y + 9) for x, y in anchors]
-    bounds = Box(60, 40, 1060, 600)
-    boxes = place_labels(anchors, sizes, solid=marks, bounds=bounds)
-    assert len(boxes) == len(anchors)
-    for i, box in enumerate(boxes):
-        assert math.isclose(box.overlap(bounds), box.area(), rel_tol=1e-6)
-        assert all(box.overlap(other) < 1e-6 for other in boxes[i + 1 :])
-        assert all(box.overlap(mark) < 1e-6 for mark in marks)
 
 
 # Console -------------------------------------------------------------------------------------------------------------

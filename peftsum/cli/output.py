@@ -56,7 +56,7 @@ def set_option(function: Any) -> Any:
 
 def fields_option(function: Any) -> Any:
     """Add ``--field`` and ``--skip-bad-rows``, the parts of a recipe's `data` section that other commands need."""
-    text = "Column that holds id, dialogue or summary, for example --field summary=topic. Repeatable."
+    text = "Column that holds id, dialogue, summary or topic, for example --field summary=topic. Repeatable."
     function = click.option(
         "--skip-bad-rows", is_flag=True, help="Leave bad rows out and count them, instead of stopping at the first."
     )(function)

@@ -15,7 +15,9 @@ __all__ = ["write_report"]
 
 
 def write_report(comparison: Comparison, out: Path) -> Path:
-    """Write ``index.html``, ``report.md``, ``results.csv``, ``differences.csv``, ``comparison.json``, figures.
+    """Write ``index.html``, ``report.md``, CSVs of results, differences and slices, ``comparison.json``, figures.
+
+    A figure is a PNG with its data as a CSV of the same name.
 
     Args:
         comparison: what was measured.
@@ -29,14 +31,19 @@ def write_report(comparison: Comparison, out: Path) -> Path:
     """
     from peftsum.artifacts import storage_errors, write_bytes, write_record, write_text
     from peftsum.report.figures import FILES, draw_figures
+    from peftsum.report.hard import slices_csv
     from peftsum.report.page import render_html, render_markdown
     from peftsum.report.results import results_csv
     from peftsum.report.significance import differences_csv
+    from peftsum.slices import slice_comparison
 
-    pictures = draw_figures(comparison)
-    page, markdown = render_html(comparison, pictures), render_markdown(comparison, pictures)
+    slicing = slice_comparison(comparison)
+    pictures = draw_figures(comparison, slicing)
+    page, markdown = render_html(comparison, pictures, slicing), render_markdown(comparison, pictures, slicing)
     for picture in pictures:
         write_bytes(out / picture.file, picture.png)
+        write_text(out / picture.data_file, picture.csv)
+    write_text(out / "slices.csv", slices_csv(comparison, slicing))
     write_text(out / "results.csv", results_csv(comparison))
     write_text(out / "differences.csv", differences_csv(comparison))
     write_record(out / "comparison.json", comparison)
@@ -44,6 +51,6 @@ def write_report(comparison: Comparison, out: Path) -> Path:
     write_text(out / "index.html", page)
     with storage_errors(out):
         # A figure of a former report that this one cannot draw would be taken for part of it.
-        for stale in set(FILES) - {picture.file for picture in pictures}:
+        for stale in set(FILES) - {name for picture in pictures for name in (picture.file, picture.data_file)}:
             (out / stale).unlink(missing_ok=True)
     return out / "index.html"

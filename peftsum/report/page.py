@@ -11,12 +11,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from peftsum.comparison import Comparison, verdict, verdict_basis
-from peftsum.report.figures import Picture
+from peftsum.report.figures import Picture, missing_figures
+from peftsum.report.hard import hard_section
 from peftsum.report.notes import cost_sources, error_notes, facts, scope_note
 from peftsum.report.results import empty_cells
 from peftsum.report.significance import significance
 from peftsum.report.tables import errors_table, front_table, generation_table, glance_table, scores_table
 from peftsum.report.text import listed
+from peftsum.slices import SMALL, Slicing, slice_comparison
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,23 +31,24 @@ class Markdown(str):
     """Text that is markdown already, and is not escaped again."""
 
 
-def render_html(comparison: Comparison, pictures: Sequence[Picture]) -> str:
+def render_html(comparison: Comparison, pictures: Sequence[Picture], slicing: Slicing | None = None) -> str:
     """Return the page; everything from outside is escaped, figures are embedded, nothing is fetched."""
     embedded = [
-        {"src": f"data:image/png;base64,{base64.b64encode(picture.png).decode()}", **asdict(picture)}
+        {"src": f"data:image/png;base64,{base64.b64encode(picture.png).decode()}", "data_file": picture.data_file}
+        | asdict(picture)
         for picture in pictures
     ]
     from markupsafe import Markup
 
     # A style element holds raw text, in which escaping would break the quotes; the sheet is ours.
     sheet = Markup(files("peftsum.report").joinpath("page.css").read_text("utf-8"))
-    context = _context(comparison) | {"pictures": embedded, "css": sheet}
+    context = _context(comparison, slicing) | {"pictures": embedded, "css": sheet}
     return _environment().get_template("page.html.jinja").render(context)
 
 
-def render_markdown(comparison: Comparison, pictures: Sequence[Picture]) -> str:
+def render_markdown(comparison: Comparison, pictures: Sequence[Picture], slicing: Slicing | None = None) -> str:
     """Return ``report.md``; the figures are files beside it."""
-    context = _context(comparison) | {"pictures": pictures}
+    context = _context(comparison, slicing) | {"pictures": pictures}
     text = _environment(markdown=True).get_template("report.md.jinja").render(context)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -94,7 +97,8 @@ def _environment(*, markdown: bool = False) -> Environment:
     return environment
 
 
-def _context(comparison: Comparison) -> dict[str, Any]:
+def _context(comparison: Comparison, slicing: Slicing | None) -> dict[str, Any]:
+    slicing = slicing or slice_comparison(comparison)
     return {
         "comparison": comparison,
         "verdict": verdict(comparison),
@@ -106,6 +110,9 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "errors": errors_table(comparison),
         "generation": generation_table(comparison),
         "front": front_table(comparison),
+        "hard": hard_section(comparison, slicing),
+        "missing_figures": missing_figures(comparison, slicing),
+        "small": SMALL,
         "error_notes": error_notes(comparison),
         "facts": facts(comparison),
         "cost_sources": cost_sources(comparison),

@@ -1,10 +1,8 @@
-"""The figures: ROUGE by system, and quality against each cost with the Pareto front. PNG, drawn without a display."""
+"""Quality against each cost of training, with the Pareto front."""
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,69 +10,27 @@ from typing import Any
 from peftsum.comparison import (
     COSTS,
     POINTS,
-    ROUGES,
     Comparison,
     Point,
     System,
     comparable,
     pareto_front,
     points,
-    rouge,
     rouge_l,
     train_reading,
 )
+from peftsum.report.figures.base import COLOURS, Picture, as_png, csv_text, new_axes, point_look, short_names
 from peftsum.report.labels import Box, place_labels
-from peftsum.report.text import ROUGE_LABELS, in_points, in_unit
+from peftsum.report.text import in_points, in_unit
 from peftsum.units import GIB, MEGABYTE, watt_hours
 
-# Okabe and Ito (2008), told apart with any common colour blindness; yellow is left out, too pale on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-HATCHES = ("", "///", "...", "xxx")
-INK = "#333333"
-WIDTH_IN, DPI = 7.4, 150
-NAME_LENGTH = 30
 LOG_FROM = 30.0  # largest over smallest cost from which a linear axis would press most points together
-FILES = ("rouge.png", "quality_vs_energy.png", "quality_vs_time.png", "quality_vs_memory.png", "quality_vs_size.png")
-STYLE = {
-    "font.family": "DejaVu Sans",  # shipped with matplotlib: the same picture on every machine
-    "font.size": 10,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#E3E3E3",
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-}
+COST_FILES = ("quality_vs_energy.png", "quality_vs_time.png", "quality_vs_memory.png", "quality_vs_size.png")
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure as written next to the page and into it."""
-
-    file: str
-    png: bytes
-    title: str
-    alt: str
-    undrawn: tuple[str, ...] = ()
-    """Tuned systems that are not in it because the cost was not measured."""
-
-
-def draw_figures(comparison: Comparison) -> list[Picture]:
-    """Return the figures that the measured costs allow: ROUGE always, a cost where two systems have it."""
-    import matplotlib
-
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # drawn as a box; the tables have the name
-        pictures = [_draw_rouge(comparison)]
-        for cost in _drawn_costs(comparison):
-            pictures.append(_draw_quality_against(comparison, cost))
-    return pictures
+def draw_costs(comparison: Comparison) -> list[Picture]:
+    """Return a figure for each cost that two tuned systems have."""
+    return [_draw_quality_against(comparison, cost) for cost in _drawn_costs(comparison)]
 
 
 def _drawn_costs(comparison: Comparison) -> list[str]:
@@ -86,70 +42,6 @@ def _drawn_costs(comparison: Comparison) -> list[str]:
     energy = drawable("train_energy_j") and comparable(tuned, "train_energy_j")
     first = "train_energy_j" if energy else "train_wall_s"
     return [cost for cost in (first, "peak_memory_bytes", "stored_bytes") if drawable(cost)]
-
-
-def short_name(name: str, length: int = NAME_LENGTH) -> str:
-    """Return a name fit for a figure: one line, cut in the middle where it is long."""
-    line = " ".join(name.split()) or "?"
-    return line if len(line) <= length else f"{line[: length * 2 // 3]}…{line[-(length // 3) :]}"
-
-
-def _new_axes(height_in: float) -> tuple[Any, Any]:
-    # Figure without pyplot: no global state, no display, nothing to close.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _draw_rouge(comparison: Comparison) -> Picture:
-    systems = comparison.systems
-    rows = math.ceil(len(systems) / 2)
-    figure, axes = _new_axes(3.4 + 0.22 * rows)
-    width = 0.84 / len(systems)
-    bars = []
-    for i, system in enumerate(systems):
-        scores = [rouge(system, name) for name in ROUGES]
-        heights = [POINTS * s.f for s in scores]
-        places = [group - 0.42 + width * (i + 0.5) for group in range(len(ROUGES))]
-        errors = [[POINTS * max(0.0, s.f - s.low) for s in scores], [POINTS * max(0.0, s.high - s.f) for s in scores]]
-        look = {"color": COLOURS[i % len(COLOURS)], "hatch": HATCHES[i // len(COLOURS) % len(HATCHES)]}
-        drawn = axes.bar(places, heights, 0.92 * width, edgecolor="white", linewidth=0.5, **look)
-        axes.errorbar(
-            places, heights, yerr=errors, fmt="none", ecolor="#444444", elinewidth=1, capsize=min(3, 30 * width)
-        )
-        bars.append(drawn)
-        if len(systems) <= 4:
-            for place, height, error in zip(places, heights, errors[1], strict=True):
-                axes.annotate(
-                    f"{height:.1f}",
-                    (place, height + error),
-                    (0, 2),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=8,
-                )
-    axes.set_xticks(range(len(ROUGES)), [ROUGE_LABELS[name] for name in ROUGES])
-    axes.set_ylabel("F-measure (points)")
-    axes.set_ylim(bottom=0)
-    axes.grid(visible=False, axis="x")
-    # Names are set afterwards: a legend drops labels that begin with an underscore.
-    legend = figure.legend(
-        bars, [f"system {i}" for i in range(len(bars))], loc="outside lower center", ncols=2, frameon=False
-    )
-    for text, system in zip(legend.get_texts(), systems, strict=True):
-        text.set_text(short_name(system.system, 44))
-    best = "; ".join(f"{s.system} {', '.join(in_points(rouge(s, name).f) for name in ROUGES)}" for s in systems)
-    alt = f"Bars of ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum in points by system: {best}."
-    return Picture("rouge.png", _png(figure), "ROUGE by system, with 95 % intervals", alt)
 
 
 @dataclass(frozen=True)
@@ -185,7 +77,7 @@ def _draw_quality_against(comparison: Comparison, cost: str) -> Picture:
     front = pareto_front(placed)
     costs = [p.cost for p in placed if p.cost is not None]
     axis = _axis(comparison, cost, max(costs))
-    figure, axes = _new_axes(4.4)
+    figure, (axes,) = new_axes(4.4)
     for point in placed:
         index, system = by_name[point.system]
         _draw_point(axes, system, index, point, axis, cost, on_front=point in front)
@@ -193,7 +85,7 @@ def _draw_quality_against(comparison: Comparison, cost: str) -> Picture:
         _log_axis(axes)
     axes.margins(x=0.14, y=0.14)
     axes.autoscale_view()
-    _draw_untuned(axes, comparison)
+    _draw_untuned(axes, comparison, [((p.cost or 0.0) * axis.scale, POINTS * p.quality) for p in placed])
     _draw_front(axes, front, axis)
     axes.set_xlabel(axis.label)
     axes.set_ylabel("ROUGE-L (points)")
@@ -203,11 +95,22 @@ def _draw_quality_against(comparison: Comparison, cost: str) -> Picture:
     told = "; ".join(f"{place}{', on the front' * (p in front)}" for place, p in zip(places, placed, strict=True))
     undrawn = [s.system for s in comparison.systems if s.method != "none" and COSTS[cost].of(s) is None]
     alt = f"ROUGE-L in points against {COSTS[cost].label}: {told}."
-    return Picture(axis.file, _png(figure), title, alt, tuple(undrawn))
+    return Picture(axis.file, as_png(figure), title, alt, _data(comparison, cost, front), undrawn=tuple(undrawn))
 
 
-def _look(index: int) -> dict[str, Any]:
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+def _data(comparison: Comparison, cost: str, front: Sequence[Point]) -> str:
+    """Return what is drawn: energies with the range of their model, None where a cost was not measured."""
+    chosen = [s for s in comparison.systems if COSTS[cost].of(s) is not None]
+    on_front = {point.system for point in front}
+    rows = []
+    for system in chosen:
+        score = system.scores.rougeL
+        reading = train_reading(system, "energy_j") if cost == "train_energy_j" else None
+        ends = (reading.low, reading.high) if reading is not None else (None, None)
+        place = "yes" if system.system in on_front else "no"
+        rows.append((system.system, score.f, score.low, score.high, COSTS[cost].of(system), *ends, place))
+    columns = ("system", "rougeL_f", "rougeL_low", "rougeL_high", cost, f"{cost}_low", f"{cost}_high", "on_front")
+    return csv_text(columns, rows)
 
 
 def _draw_point(axes: Any, system: System, index: int, point: Point, axis: _Axis, cost: str, *, on_front: bool) -> None:
@@ -221,7 +124,7 @@ def _draw_point(axes: Any, system: System, index: int, point: Point, axis: _Axis
             [axis.scale * max(0.0, reading.value - reading.low)],
             [axis.scale * max(0.0, reading.high - reading.value)],
         ]
-    look = _look(index)
+    look = point_look(index)
     filled = look["color"] if on_front else "white"
     bars = {"elinewidth": 1.1, "capsize": 3, "markersize": 9, "markeredgewidth": 1.8, "zorder": 3}
     axes.errorbar([x], [y], yerr=spread, linestyle="none", markerfacecolor=filled, **look, **bars)
@@ -238,7 +141,7 @@ def _log_axis(axes: Any) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_untuned(axes: Any, comparison: Comparison) -> None:
+def _draw_untuned(axes: Any, comparison: Comparison, marks: Sequence[tuple[float, float]]) -> None:
     """Draw the untuned base as a line, or say where it lies when the line would flatten the rest of the figure."""
     untuned = [s for s in comparison.systems if s.method == "none"]
     if not untuned:
@@ -247,14 +150,22 @@ def _draw_untuned(axes: Any, comparison: Comparison) -> None:
     level = POINTS * rouge_l(best)
     low, high = axes.get_ylim()
     text = f"untuned base: {level:.1f}"
-    style = {"fontsize": 9, "color": "#555555", "xycoords": ("axes fraction", "data"), "va": "bottom", "ha": "left"}
+    style = {"fontsize": 9, "color": "#555555", "xycoords": ("axes fraction", "data"), "va": "bottom"}
     if low - 1.0 * (high - low) <= level <= high + (high - low):
         axes.axhline(level, color="#777777", linewidth=1.2, linestyle=":", zorder=1)
         axes.set_ylim(min(low, level - 0.06 * (high - low)), max(high, level + 0.1 * (high - low)))
-        axes.annotate(text, (0.01, level), (0, 1), textcoords="offset points", **style)
+        x, side = (0.99, "right") if _in_the_way(axes, marks, level) else (0.01, "left")
+        axes.annotate(text, (x, level), (0, 1), textcoords="offset points", ha=side, **style)
     else:
         where = "below" if level < low else "above"
         axes.annotate(f"{text}, {where} this axis", (0.01, 0.015), **{**style, "xycoords": "axes fraction"})
+
+
+def _in_the_way(axes: Any, marks: Sequence[tuple[float, float]], level: float) -> bool:
+    """Return whether a mark lies where a text on the left end of the line would."""
+    places = axes.transAxes.inverted().transform(axes.transData.transform([*marks, (0.0, level)]))
+    height = places[-1][1]
+    return any(x < 0.25 and -0.08 < y - height < 0.12 for x, y in places[:-1])
 
 
 def _draw_front(axes: Any, front: Sequence[Point], axis: _Axis) -> None:
@@ -296,8 +207,9 @@ def _write_names(
         solid.append(Box(px - 11, py - 11, px + 11, py + 11))
         light.append(Box(px - 4, low, px + 4, high))
     light += _front_boxes(axes, pareto_front(placed), axis)
+    short = short_names([by_name[point.system][1] for point in placed])
     for point in placed:
-        texts.append(axes.text(0, 0, short_name(point.system), fontsize=9.5, zorder=5))
+        texts.append(axes.text(0, 0, short[point.system], fontsize=9.5, zorder=5))
     extents = [text.get_window_extent(renderer) for text in texts]
     notes = [Box(*t.get_window_extent(renderer).extents) for t in axes.texts if t not in texts]
     inside = Box(*axes.get_window_extent(renderer).extents)
