@@ -44,6 +44,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one repeat instead of five")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, versions, figures and ratios here")
     parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="folder with human_errors and samsum")
+    parser.add_argument("--judge", metavar="TARGET", help="check exchanged speakers by this adapter or model, too")
     parser.add_argument("--write", action="store_true", help=f"write {SHIPPED.relative_to(ROOT)}")
     return parser.parse_args(arguments)
 
@@ -67,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for error in SIGNALS:
         print(f"checking {error} …", file=sys.stderr)
         fits[error] = _fit(measured, error, 1 if options.quick else 5, rows)
+    if options.judge:
+        rows += _judged(measured, options.judge)
     fitted = Fitted(
         sources={
             "clues": f"{clauses} clauses of {CLUE_ROWS} human summaries in SAMSum's training split (Gliwa et al. "
@@ -113,6 +116,23 @@ def _fit(measured: Sequence[Measured], error: str, repeats: int, rows: list[dict
         checked=checks[0],
         checked_without_references=checks[1],
     )
+
+
+def _judged(measured: Sequence[Measured], target: str) -> list[dict[str, Any]]:
+    """Return how exchanging speakers under a model does; it is not fitted, so it is taken as it is."""
+    from peftsum.judges import ExchangeJudge
+
+    judge = ExchangeJudge(target)
+    rows = []
+    for m in measured:
+        print(f"asking {target} of {m.data.name} …", file=sys.stderr)
+        found = judge.judge([row.dialogue for row in m.data.rows], [row.summary for row in m.data.rows])
+        flags = np.array([[float(finding.flagged) for finding in found]])
+        rows += [
+            _row(m, error, f"exchanged by {Path(target).name}", check(flags, m.data, error))
+            for error in ("error_any", "error_speaker")
+        ]
+    return rows
 
 
 def _chance(detector: Checked) -> Checked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +24,7 @@ from peftsum.cost.section import Cost
 from peftsum.data import Example, Split, load_split
 from peftsum.exceptions import DataError
 from peftsum.generate import Summarizer
+from peftsum.judges import Judge
 from peftsum.metrics import aggregate, example_statistics
 from peftsum.metrics.errors import Finding, find_errors
 from peftsum.metrics.references import resolve_mode
@@ -152,8 +153,9 @@ def score(
     *,
     references: ReferenceMode | None = None,
     errors: str | Path | None = None,
+    judges: Sequence[Judge] = (),
 ) -> Scored:
-    """Score a predictions file made by anything; needs no model.
+    """Score a predictions file made by anything; needs no model, save those of the judges.
 
     Args:
         predictions: rows with ``id`` and ``prediction``. They may cover a part of the split, which is warned of.
@@ -161,6 +163,7 @@ def score(
         split: which split of it.
         references: how several references count; None is ``mean`` where there are several.
         errors: file for what the error detectors point at, a row for each error found.
+        judges: detectors that run a model, asked besides.
 
     Raises:
         DataError: a file is missing or unreadable, an id is unknown or stands twice.
@@ -189,21 +192,35 @@ def score(
             "%d of %d dialogues have a prediction; the others are left out", len(chosen), len(examples.examples)
         )
     texts = [by_id[e.id] for e in chosen]
+    judged = [judge.judge([e.dialogue for e in chosen], texts) for judge in judges]
     if errors is not None:
-        write_findings(Path(errors), _findings(chosen, texts))
-    return _scored(examples, chosen, texts, references)
+        write_findings(Path(errors), _findings(chosen, texts, judged))
+    flags = {found[0].error: [float(finding.flagged) for finding in found] for found in judged}
+    return _scored(examples, chosen, texts, references, flags)
 
 
-def _findings(examples: list[Example], texts: list[str]) -> Iterator[tuple[str, Finding]]:
-    for example, text in zip(examples, texts, strict=True):
-        found = find_errors(text, example.dialogue, example.references)
+def _findings(
+    examples: list[Example], texts: list[str], judged: Sequence[Sequence[Finding]] = ()
+) -> Iterator[tuple[str, Finding]]:
+    for row, (example, text) in enumerate(zip(examples, texts, strict=True)):
+        found = [*find_errors(text, example.dialogue, example.references), *(findings[row] for findings in judged)]
         yield from ((example.id, finding) for finding in found if finding.flagged)
 
 
-def _scored(split: Split, examples: list[Example], texts: list[str], references: ReferenceMode | None) -> Scored:
+def _scored(
+    split: Split,
+    examples: list[Example],
+    texts: list[str],
+    references: ReferenceMode | None,
+    flags: Mapping[str, list[float]] | None = None,
+) -> Scored:
+    """Score texts; ``flags`` are further error columns."""
+    import numpy as np
+
     rows = [e.references for e in examples]
     mode = resolve_mode(rows, references)
     statistics = example_statistics(texts, rows, mode, dialogues=[e.dialogue for e in examples])
+    statistics |= {name: np.asarray(column) for name, column in (flags or {}).items()}
     return Scored(
         data=split.source,
         split=split.name,

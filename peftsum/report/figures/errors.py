@@ -23,7 +23,7 @@ def draw_errors(comparison: Comparison) -> Picture:
         handles = grouped_bars(axes, [[rate_bar(s.scores.error_rates.get(name)) for name in row] for s in systems])
         axes.set_xticks(range(len(row)), [textwrap.fill(error_label(name), LABEL_LETTERS) for name in row], fontsize=9)
         axes.set_xlim(-0.5, min(PER_ROW, len(names)) - 0.5)
-        axes.set_ylabel("Summaries with the error (%)")
+        axes.set_ylabel("Summaries flagged (%)")
     name_systems(figure, handles, systems)
     rates = {s.system: s.scores.error_rates for s in systems}
     told = "; ".join(
