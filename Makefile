@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/peftsum compare $(TINY) --set train.epochs=$(DEMO_EPOCHS) --set train.eval_every=1000 --runs-dir runs/demo --adapters-dir runs/demo/adapters --out runs/demo/report
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not gpu and not network"
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

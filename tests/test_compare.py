@@ -20,7 +20,7 @@ from peftsum import compare
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, read_predictions, read_record
 from peftsum.comparison import Comparison
 from peftsum.exceptions import PeftsumError, UsageError
-from peftsum.metrics import score_texts
+from peftsum.metrics import aggregate, example_statistics
 from peftsum.processes import run_apart
 from peftsum.report.notes import facts
 
@@ -152,7 +152,11 @@ def test_leaving_them_out_gives_the_scores_of_the_others_alone_and_keeps_the_eva
     assert {example.id for example in rest.examples} == {"new-0", "new-1", "new-2"}
     kept = {p.id: p.prediction for p in read_predictions(Path("runs/small", PREDICTIONS_FILE))}
     small = next(system for system in rest.systems if system.system == "small")
-    assert small.scores == score_texts([kept[f"new-{i}"] for i in range(3)], [["x"], ["y"], ["z"]], mode="first")
+    texts, dialogues = [kept[f"new-{i}"] for i in range(3)], {e.id: e.dialogue for e in rest.examples}
+    alone = example_statistics(
+        texts, [["x"], ["y"], ["z"]], "first", dialogues=[dialogues[f"new-{i}"] for i in range(3)]
+    )
+    assert small.scores == aggregate(alone, references="first")
     assert all(len(values) == 3 for system in rest.systems for values in system.statistics.values())
 
     assert Path("runs/small/evaluation.json").read_bytes() == evaluation
