@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peftsum.batching import Encoded
-from peftsum.exceptions import ModelError
+from peftsum.exceptions import HubError, ModelError
 from peftsum.generate import Summarizer
 from peftsum.hub import go_offline_if_unreachable
 from peftsum.likelihood import token_log_likelihoods
@@ -99,6 +99,7 @@ class EntailmentJudge:
 
     Raises:
         ModelError: it cannot be loaded, or none of its labels is entailment.
+        HubError: a Hub id, and the Hub cannot be reached.
     """
 
     error = "error_not_entailed"
@@ -111,6 +112,11 @@ class EntailmentJudge:
             self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(model))
             self._model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(str(model)).eval()
         except (OSError, ValueError) as error:
+            if "connect" in str(error).lower():
+                raise HubError(
+                    f"cannot reach the Hub for {model}",
+                    hint="check the network or HF_ENDPOINT, or name the folder of an entailment model",
+                ) from error
             raise ModelError(
                 f"cannot load {model} as an entailment model ({str(error).splitlines()[0][:200]})",
                 hint="name the folder or Hub id of a sequence classifier trained on natural language inference",
