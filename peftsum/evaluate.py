@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,7 +26,7 @@ from peftsum.exceptions import DataError
 from peftsum.generate import Summarizer
 from peftsum.judges import Judge
 from peftsum.metrics import aggregate, example_statistics
-from peftsum.metrics.errors import Finding, find_errors
+from peftsum.metrics.errors import Finding, error_findings, error_statistics
 from peftsum.metrics.references import resolve_mode
 from peftsum.metrics.scores import ScoreReport
 from peftsum.model import base_revision, content_hash, count_parameters, default_device
@@ -124,7 +124,8 @@ def evaluate(
     predictions = [
         Prediction(id=e.id, prediction=text, adapter=name) for e, text in zip(examples.examples, texts, strict=True)
     ]
-    scored = _scored(examples, examples.examples, texts, references).model_dump()
+    findings, mode = _find(examples.examples, texts, references)
+    scored = _scored(examples, examples.examples, texts, mode, findings).model_dump()
     scored["statistics"] |= _source_statistics(summarizer.tokenizer, prompt, examples.examples, source_tokens)
     evaluation = Evaluation(
         **scored,
@@ -141,7 +142,7 @@ def evaluate(
     folder = Path(out) if out is not None else Path(target) if is_run(Path(target)) else None
     if folder is not None:
         write_predictions(folder / PREDICTIONS_FILE, predictions)
-        write_findings(folder / ERRORS_FILE, _findings(examples.examples, texts))
+        write_findings(folder / ERRORS_FILE, _flagged(examples.examples, findings))
         write_record(folder / EVALUATION_FILE, evaluation)
     return evaluation
 
@@ -193,34 +194,31 @@ def score(
         )
     texts = [by_id[e.id] for e in chosen]
     judged = [judge.judge([e.dialogue for e in chosen], texts) for judge in judges]
+    findings, mode = _find(chosen, texts, references)
+    findings = [[*row, *others] for row, *others in zip(findings, *judged, strict=True)]
     if errors is not None:
-        write_findings(Path(errors), _findings(chosen, texts, judged))
-    flags = {found[0].error: [float(finding.flagged) for finding in found] for found in judged}
-    return _scored(examples, chosen, texts, references, flags)
+        write_findings(Path(errors), _flagged(chosen, findings))
+    return _scored(examples, chosen, texts, mode, findings)
 
 
-def _findings(
-    examples: list[Example], texts: list[str], judged: Sequence[Sequence[Finding]] = ()
-) -> Iterator[tuple[str, Finding]]:
-    for row, (example, text) in enumerate(zip(examples, texts, strict=True)):
-        found = [*find_errors(text, example.dialogue, example.references), *(findings[row] for findings in judged)]
-        yield from ((example.id, finding) for finding in found if finding.flagged)
+def _find(
+    examples: list[Example], texts: list[str], references: ReferenceMode | None
+) -> tuple[list[list[Finding]], ReferenceMode]:
+    """Return what the detectors say of each text, and how several references count."""
+    rows = [e.references for e in examples]
+    mode = resolve_mode(rows, references)
+    return error_findings(texts, rows, mode, [e.dialogue for e in examples]), mode
+
+
+def _flagged(examples: list[Example], findings: list[list[Finding]]) -> Iterator[tuple[str, Finding]]:
+    for example, row in zip(examples, findings, strict=True):
+        yield from ((example.id, finding) for finding in row if finding.flagged)
 
 
 def _scored(
-    split: Split,
-    examples: list[Example],
-    texts: list[str],
-    references: ReferenceMode | None,
-    flags: Mapping[str, list[float]] | None = None,
+    split: Split, examples: list[Example], texts: list[str], mode: ReferenceMode, findings: list[list[Finding]]
 ) -> Scored:
-    """Score texts; ``flags`` are further error columns."""
-    import numpy as np
-
-    rows = [e.references for e in examples]
-    mode = resolve_mode(rows, references)
-    statistics = example_statistics(texts, rows, mode, dialogues=[e.dialogue for e in examples])
-    statistics |= {name: np.asarray(column) for name, column in (flags or {}).items()}
+    statistics = example_statistics(texts, [e.references for e in examples], mode) | error_statistics(findings)
     return Scored(
         data=split.source,
         split=split.name,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -184,6 +186,19 @@ def test_the_detectors_are_columns_of_the_statistics_and_rates_of_the_report() -
     assert report.error_rates["error_any"].rate == found["error_any"].mean()
     assert "|detectors:" in report.signature
     assert "|detectors:" not in aggregate(plain, references="first").signature
+
+
+@pytest.mark.parametrize("mode", ["first", "mean", "max"])
+def test_what_is_written_is_what_is_counted_whatever_references_count(
+    tmp_path: Path, mode: Literal["first", "mean", "max"]
+) -> None:
+    examples = load_split(Data(source="builtin:dialogues"), "test").examples[:40]
+    rows = [{"id": e.id, "prediction": e.references[1]} for e in examples]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scored = score(tmp_path / "p.jsonl", "builtin:dialogues", references=mode, errors=tmp_path / "e.jsonl")
+    found = Counter(json.loads(line)["error"] for line in (tmp_path / "e.jsonl").read_text().splitlines())
+    rates = {name: rate.rate for name, rate in scored.scores.error_rates.items() if name.startswith("error_")}
+    assert {name: found[name] / 40 for name in rates} == pytest.approx(rates)
 
 
 def test_scoring_writes_what_was_found_with_its_evidence(tmp_path: Path) -> None:

@@ -63,9 +63,9 @@ def example_statistics(
     for metric in METRICS.values():
         columns.update(metric(predictions, references, mode))
     if dialogues is not None:
-        from peftsum.metrics.errors import error_statistics
+        from peftsum.metrics.errors import error_findings, error_statistics
 
-        columns.update(error_statistics(predictions, references, mode, dialogues))
+        columns.update(error_statistics(error_findings(predictions, references, mode, dialogues)))
     return columns
 
 

@@ -13,16 +13,16 @@ from peftsum.metrics.errors.detectors import FITTED, RULES, Finding, find_errors
 from peftsum.metrics.errors.fitted import fitted
 from peftsum.metrics.references import ReferenceMode, Statistics
 
-__all__ = ["FITTED", "RULES", "Finding", "error_statistics", "find_errors", "fitted"]
+__all__ = ["FITTED", "RULES", "Finding", "error_findings", "error_statistics", "find_errors", "fitted"]
 
 
-def error_statistics(
+def error_findings(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
     mode: ReferenceMode,
     dialogues: Sequence[str],
-) -> Statistics:
-    """Return each detector's flag a dialogue, 1 an error and 0 none, under ``error_any``, ``error_speaker``, ….
+) -> list[list[Finding]]:
+    """Return what each detector says of each dialogue's summary.
 
     Args:
         predictions: n texts.
@@ -30,10 +30,18 @@ def error_statistics(
         mode: what several references become.
         dialogues: n texts.
     """
+    return [
+        find_errors(prediction, dialogue, row[:1] if mode == "first" else row)
+        for prediction, row, dialogue in zip(predictions, references, dialogues, strict=True)
+    ]
+
+
+def error_statistics(findings: Sequence[Sequence[Finding]]) -> Statistics:
+    """Return each detector's flag a dialogue, 1 an error and 0 none, under ``error_any``, ``error_speaker``, …."""
     import numpy as np
 
     columns: dict[str, list[float]] = {}
-    for prediction, row, dialogue in zip(predictions, references, dialogues, strict=True):
-        for finding in find_errors(prediction, dialogue, row[:1] if mode == "first" else row):
+    for row in findings:
+        for finding in row:
             columns.setdefault(finding.error, []).append(float(finding.flagged))
     return {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}

@@ -37,8 +37,7 @@ class Evidence:
 
 
 def _turns_with(read: Read, words: Sequence[str]) -> list[int]:
-    wanted = {normalised(word) for word in words}
-    return [i for i, turn in enumerate(read.dialogue.turns) if not wanted.isdisjoint(turn.words)]
+    return _turns_holding(read, frozenset(map(normalised, words)))
 
 
 def _doubted(read: Read) -> Attribution | None:
@@ -114,14 +113,14 @@ def length(read: Read) -> Evidence:
 
 
 def _missing(read: Read, share: float) -> Evidence:
-    """Return what every reference says and the summary does not, where it is more than ``share`` of each."""
+    """Return the turns of what references say and the summary does not, where it is more than ``share`` of each."""
     said = set(read.summary.normalised)
     lost: frozenset[str] = frozenset()
     for reference in read.references:
         key = reference.content & read.dialogue.vocabulary
-        lost = key - said
-        if len(lost) <= share * len(key):
+        if len(key - said) <= share * len(key):
             return Evidence()
+        lost |= key - said
     return Evidence([], _turns_holding(read, lost))
 
 
@@ -130,7 +129,7 @@ def _turns_holding(read: Read, words: frozenset[str]) -> list[int]:
 
 
 def missing_key_info(read: Read) -> Evidence:
-    """Return the turns that hold what every reference says and the summary leaves out."""
+    """Return the turns that hold what the references say and the summary leaves out."""
     return _missing(read, MISSING_SHARE)
 
 
