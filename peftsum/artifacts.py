@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from peftsum.cost.machine import Machine
+from peftsum.cost.forecast import Forecast
 from peftsum.cost.readings import Readings
 from peftsum.exceptions import DataError, StorageError
 from peftsum.metrics.errors import Finding
@@ -95,6 +96,10 @@ class RunRecord(Record):
     target_tokens: int = 0
     truncated_sources: int = 0
     truncated_targets: int = 0
+    forecast: Forecast | None = None
+    """What the training was expected to take."""
+    load: Readings | None = None
+    """The base, its quantization and the method attached."""
     train: Readings | None = None
     machine: Machine
     processes: int = 1

@@ -50,3 +50,13 @@ class Readings(Record):
     peak_memory_bytes: Reading
     """On CUDA the peak allocated by torch; on a CPU the peak resident set of the process in the phase."""
     energy_j: Reading
+    energy_parts: tuple[Reading, ...] = ()
+    """Joules by component (each GPU, CPU package, RAM), each with its own source; together ``energy_j``."""
+    idle_energy_j: Reading | None = None
+    """The share of ``energy_j`` that the machine would have taken doing nothing."""
+    reserved_memory_bytes: Reading | None = None
+    """On CUDA the peak that torch's allocator held; None on a CPU."""
+    memory_over_start_bytes: Reading | None = None
+    """The peak less what was in use when the phase began."""
+    memory_parts: dict[str, int] = Field(default_factory=dict)
+    """Bytes of the parts that torch can count ("weights", "gradients", "optimizer"), at the end of the phase."""
