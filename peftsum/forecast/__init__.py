@@ -1,0 +1,1 @@
+"""What a training will take, worked out before it runs."""
