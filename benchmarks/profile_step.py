@@ -4,8 +4,8 @@
     python benchmarks/profile_step.py --shape base --precision bf16 --json profile.json
     python benchmarks/profile_step.py --quick
 
-A kind's share is the time inside torch's operators of that kind, less what they call. "Python and autograd" is the wall
-time of the unprofiled steps that no operator accounts for; profiling slows small operators, so it is a lower end.
+A kind's share is the time inside torch's operators of that kind, less what they call. "Python and autograd" is the median
+wall time of the unprofiled steps that no operator accounts for; profiling slows small operators, so it is a lower end.
 Figures go to stdout, progress to stderr.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -139,7 +140,7 @@ def main() -> None:
         step = Step(options, base_of(options.shape, Path(folder)))
         seconds, speeds, operators = profile(step, options.steps)
     kinds = by_kind(operators)
-    wall = sum(seconds) / len(seconds)
+    wall = statistics.median(seconds)
     rest = max(0.0, wall - sum(kinds.values()))
     print(f"{options.shape}, {options.method}, {options.precision}, batches of {options.batch_tokens} tokens")
     print(

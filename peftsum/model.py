@@ -110,9 +110,9 @@ def precision(wanted: Literal["auto", "bf16", "fp32"], device: str) -> Literal["
 def has_bf16(device: str) -> bool:
     """Tell whether bf16 is the faster arithmetic on the device.
 
-    On a CPU that takes AMX, or AMD's AVX512-BF16 (Zen 4 and later). An Intel without AMX that has the instruction multiplies
-    matrices at half the speed of fp32 (docs/performance.md). Not timed at run time: beside other work a timing can
-    fall either way, and a run must be repeatable.
+    On a CPU that takes AMX, or AMD's AVX512-BF16 (Zen 4 and later). An Intel without AMX that has the instruction
+    multiplies matrices at half the speed of fp32 (docs/results.md). Not timed at run time: beside other work a timing
+    can fall either way, and a run must be repeatable.
     """
     import torch
 
