@@ -4,8 +4,8 @@
     python benchmarks/profile_step.py --shape base --precision bf16 --json profile.json
     python benchmarks/profile_step.py --quick
 
-A kind's share is the time inside torch's operators of that kind, less what they call. "Python and autograd" is the median
-wall time of the unprofiled steps that no operator accounts for; profiling slows small operators, so it is a lower end.
+A kind's share is the time inside torch's operators of that kind, less what they call. "Python and autograd" is what of
+the median unprofiled step no operator accounts for; profiling slows small operators, so it is a lower end.
 Figures go to stdout, progress to stderr.
 """
 
