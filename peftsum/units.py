@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 JOULES_PER_WATT_HOUR = 3600.0
+JOULES_PER_KILOWATT_HOUR = 3.6e6
+SECONDS_PER_HOUR = 3600.0
+GRAMS_PER_KILOGRAM = 1000.0
 KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
@@ -51,6 +54,14 @@ def format_joules(energy_j: float) -> str:
     if abs(energy_j) >= JOULES_PER_WATT_HOUR:
         return f"{watt_hours(energy_j):.3g} Wh"
     return f"{energy_j:.0f} J" if abs(energy_j) >= 10 or energy_j == 0 else f"{energy_j:.2g} J"
+
+
+def format_grams(mass_g: float) -> str:
+    """Return a mass with three digits, for example ``0.42 g``, ``13 mg`` or ``1.2 kg``."""
+    for unit, size_g in (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3)):
+        if abs(mass_g) >= 0.9995 * size_g or unit == "mg":
+            return f"{mass_g / size_g:.3g} {unit}"
+    raise AssertionError("every mass has a unit")
 
 
 def format_count(count: int) -> str:
