@@ -44,6 +44,18 @@ Example:
     is_flag=True,
     help="Score without the dialogues that stand, exactly or nearly, in the training data of a system.",
 )
+@click.option(
+    "--inference-cost",
+    is_flag=True,
+    help="Measure what summaries cost with each adapter beside its base, merged, and in 8 bits.",
+)
+@click.option(
+    "--inference-sample",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Dialogues of a pass of that measurement.",
+)
 @set_option
 @json_option
 def compare(
@@ -55,6 +67,8 @@ def compare(
     split: str,
     limit: int | None,
     leave_out_leaked: bool,
+    inference_cost: bool,
+    inference_sample: int,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -72,6 +86,7 @@ def compare(
         limit=limit,
         overrides=overrides,
         leave_out_leaked=leave_out_leaked,
+        inference_sample=inference_sample if inference_cost else None,
     )
     page = write_report(comparison, out)
     if as_json:
