@@ -56,6 +56,11 @@ def format_joules(energy_j: float) -> str:
     return f"{energy_j:.0f} J" if abs(energy_j) >= 10 or energy_j == 0 else f"{energy_j:.2g} J"
 
 
+def format_kilowatt_hours(energy_kwh: float) -> str:
+    """Return an energy in kWh, in Wh below 1, for example ``1.2 kWh`` or ``0.43 Wh``."""
+    return f"{energy_kwh:.3g} kWh" if energy_kwh >= 0.9995 else f"{1000 * energy_kwh:.3g} Wh"
+
+
 def format_grams(mass_g: float) -> str:
     """Return a mass with three digits, for example ``0.42 g``, ``13 mg`` or ``1.2 kg``."""
     for unit, size_g in (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3)):
