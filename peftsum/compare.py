@@ -21,6 +21,7 @@ from peftsum.dialogue_facts import dialogue_facts
 from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
 from peftsum.exceptions import DataError, UsageError
 from peftsum.inference import Asked, inference_costs
+from peftsum.ledger.axes import parse_pair
 from peftsum.metrics import aggregate
 from peftsum.metrics.coverage import turn_coverage
 from peftsum.processes import run_apart
@@ -60,6 +61,7 @@ def compare(
     overrides: Sequence[str] = (),
     leave_out_leaked: bool = False,
     inference_sample: int | None = None,
+    pairs: Sequence[str] = (),
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
@@ -78,11 +80,13 @@ def compare(
             of any. Summaries are made of all of them, so that the evaluations kept in the runs stay whole.
         inference_sample: measure what summaries cost in each arrangement (adapter beside its base, merged, in 8 bits)
             on this many of the dialogues; None does not.
+        pairs: axes to show against each other besides the main ones, each as ``rougeL,train_wall_s``.
 
     Raises:
         UsageError: nothing to compare, names that clash, recipes of different data, or nothing left to score.
         Everything that :func:`peftsum.train` and :func:`peftsum.evaluate` raise.
     """
+    chosen_pairs = [parse_pair(pair) for pair in pairs]
     entries = [_entry(Path(t), Path(runs_dir), Path(adapters_dir), overrides) for t in targets]
     section = _common_data(entries, data)
     whole = _limited(load_split(section, split), limit)  # fails here, before anything is trained
@@ -114,6 +118,7 @@ def compare(
         left_out=len(whole.examples) - len(kept),
         machine=_machine_lines(machine),
         cost=cost,
+        pairs=chosen_pairs,
         facts=dialogue_facts([e.id for e in examples], dialogues, [e.topic for e in examples]),
         reference_coverage=turn_coverage(dialogues, [e.references for e in examples]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -100,6 +100,8 @@ class Comparison(Record):
     """What is known of each dialogue; None where the dialogues are not known."""
     reference_coverage: Coverage | None = None
     """Which turns the references take up, the mean over those of a dialogue."""
+    pairs: list[tuple[str, str]] = Field(default_factory=list)
+    """Axes that the user chose to see against each other, besides the main ones: upwards, and the cost across."""
     created: str
     """ISO time."""
     systems: list[System] = Field(min_length=1)

@@ -69,6 +69,14 @@ def format_grams(mass_g: float) -> str:
     raise AssertionError("every mass has a unit")
 
 
+def format_money(amount: float, currency: str) -> str:
+    """Return an amount of money, with two digits below 1, for example ``12.50 EUR``, ``0.013 EUR``."""
+    if 0 < amount < 0.00005:
+        return f"under 0.0001 {currency}"
+    digits = 2 if amount >= 0.995 or amount == 0 else next(d for d in (2, 3, 4, 5) if amount >= 0.995 * 10 ** (1 - d))
+    return f"{amount:.{digits}f} {currency}"
+
+
 def format_count(count: int) -> str:
     """Return a count with thin groups of thousands, for example ``1 310 720``."""
     return f"{count:,}".replace(",", " ")

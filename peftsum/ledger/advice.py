@@ -102,9 +102,7 @@ def _memory_answer(
 ) -> str:
     peaks = sorted(COSTS["peak_memory_bytes"].of(s) or 0 for s in measured)
     if not fitting:
-        return (
-            f"none of these recipes fits: the least peak read in training was {format_bytes(peaks[0])}."
-        )
+        return f"none of these recipes fits: the least peak read in training was {format_bytes(peaks[0])}."
     found = choose(comparison, fitting, tests)
     if len(fitting) == len(measured):
         room = f"all recipes fit (peaks read in training: {format_bytes(peaks[0])} to {format_bytes(peaks[-1])})"

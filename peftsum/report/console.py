@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from peftsum.comparison import Comparison
+from peftsum.report.ledger import ledger_section
 from peftsum.report.tables import Cell, glance_table, scores_table
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ def render_table(comparison: Comparison) -> Table:
         cells = [rouge_1, rouge_2, rouge_l, half, row.cells[1], *row.cells[cost_from:]]
         table.add_row(Text(row.name), *(text(cell) for cell in cells))
     return table
+
+
+def cost_lines(comparison: Comparison) -> list[str]:
+    """Return the cost side in lines: what to choose, whether the ranking could turn, forecasts, carbon."""
+    section = ledger_section(comparison)
+    forecast = [f"Forecasts: {section.forecast_note}"] if section.forecasts is not None else []
+    cards = [f"{name}: {line}" for name, line in section.cards]
+    return [*(f"- {sentence}" for sentence in section.advice), *section.order, *forecast, *cards]
 
 
 def _caption(comparison: Comparison) -> str:
