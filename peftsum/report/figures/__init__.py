@@ -86,7 +86,7 @@ FIGURES = (
         lambda c, _: lacks_lengths(c),
     ),
     Figure(
-        "inference.png",
+        "inference_time.png",
         "inference",
         "the time of a thousand summaries by how a model is held",
         lambda c, _: draw_inference(c),

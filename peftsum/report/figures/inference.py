@@ -48,7 +48,7 @@ def draw_inference(comparison: Comparison) -> Picture:
     undrawn = tuple(s.system for s in comparison.systems if s.system not in systems)
     alt = f"Bars of the time of a thousand summaries by system and arrangement: {told}."
     title = "Time of a thousand summaries, by how the model is held"
-    return Picture("inference.png", as_png(figure), title, alt, _data(rows), part="inference", undrawn=undrawn)
+    return Picture("inference_time.png", as_png(figure), title, alt, _data(rows), part="inference", undrawn=undrawn)
 
 
 def comparison_index(comparison: Comparison, name: str) -> int:
