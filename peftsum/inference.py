@@ -14,11 +14,12 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 from peftsum.artifacts import read_record, write_record
+from peftsum.cost.estimate import ProcessUse, core_watts, estimate_cpu_energy
 from peftsum.cost.inference import ARRANGEMENTS, SHORT_WINDOW_S, Arrangement, InferenceCost
 from peftsum.cost.machine import Machine, describe_machine
 from peftsum.cost.meter import describe
@@ -153,16 +154,20 @@ def _measured(asked: Asked, arrangement: Arrangement) -> InferenceCost:
         )
 
     summarize(asked.dialogues[:WARM_UP])  # the first batch loads kernels and fills caches
-    pass_s: list[float] = []
+    begins = [ProcessUse.now()]
     with measure(asked.cost, default_device()) as measurement:
-        while len(pass_s) < PASSES or sum(pass_s) < WINDOW_S:
-            begin = perf_counter()
+        while len(begins) <= PASSES or begins[-1].clock_s - begins[0].clock_s < WINDOW_S:
             summarize(asked.dialogues)  # texts come back, so a GPU has done its work by then
-            pass_s.append(perf_counter() - begin)
+            begins.append(ProcessUse.now())
+    passes = list(pairwise(begins))
+    core = core_watts(asked.cost.cpu_watts_per_core)
+    energies = [estimate_cpu_energy(begin, end, core, "a pass").value for begin, end in passes]
+    estimated = measurement.readings.energy_j.estimated and None not in energies
     return InferenceCost(
         arrangement=arrangement,
-        summaries=len(pass_s) * len(asked.dialogues),
-        pass_s=tuple(pass_s),
+        summaries=len(passes) * len(asked.dialogues),
+        pass_s=tuple(end.clock_s - begin.clock_s for begin, end in passes),
+        pass_j=tuple(energy for energy in energies if energy is not None) if estimated else (),
         readings=measurement.readings,
         weights_bytes=weight_bytes(summarizer.model),
     )

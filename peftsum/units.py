@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 JOULES_PER_WATT_HOUR = 3600.0
 JOULES_PER_KILOWATT_HOUR = 3.6e6
 SECONDS_PER_HOUR = 3600.0
@@ -10,6 +12,7 @@ KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 MEGABYTE = 10**6  # file sizes are quoted in decimal megabytes, as file managers and hubs do
+SMALLEST_SUM = 0.0001  # of any currency, below which digits say nothing
 
 
 def watt_hours(energy_j: float) -> float:
@@ -71,9 +74,9 @@ def format_grams(mass_g: float) -> str:
 
 def format_money(amount: float, currency: str) -> str:
     """Return an amount of money, with two digits below 1, for example ``12.50 EUR``, ``0.013 EUR``."""
-    if 0 < amount < 0.00005:
-        return f"under 0.0001 {currency}"
-    digits = 2 if amount >= 0.995 or amount == 0 else next(d for d in (2, 3, 4, 5) if amount >= 0.995 * 10 ** (1 - d))
+    if 0 < amount < SMALLEST_SUM:
+        return f"under {SMALLEST_SUM:.4f} {currency}"
+    digits = 2 if amount == 0 else max(2, 1 - math.floor(math.log10(amount)))
     return f"{amount:.{digits}f} {currency}"
 
 

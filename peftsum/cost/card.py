@@ -9,7 +9,7 @@ from peftsum.cost.disclosure import Disclosure, disclose
 from peftsum.cost.quantity import Quantity
 from peftsum.cost.readings import Readings
 from peftsum.cost.section import Cost
-from peftsum.units import format_grams, format_kilowatt_hours, format_seconds
+from peftsum.units import format_grams, format_kilowatt_hours, format_money, format_seconds
 
 
 def card_line(readings: Readings | None, cost: Cost) -> str:
@@ -25,12 +25,13 @@ def card_line(readings: Readings | None, cost: Cost) -> str:
     wall = readings.wall_s.value if readings else None
     time = f" in {format_seconds(wall)}" if wall is not None else ""
     estimated = "an estimate" if readings and readings.energy_j.estimated else ""
+    source = found.carbon_g.source.removeprefix("estimate: ")
     parts = [
         f"Training took {_shown(found.energy_kwh, format_kilowatt_hours, estimated)} of electricity{time}",
         f"{_shown(found.carbon_g, format_grams, '')} of CO2-equivalent{_embodied(found)}",
         *_money(found),
     ]
-    return f"{', '.join(parts)}. Worked out as {found.carbon_g.source}.{_left_out(found)}"
+    return f"{', '.join(parts)}. Worked out as {source}.{_left_out(found)}"
 
 
 def _shown(quantity: Quantity, form: Callable[[float], str], prefix: str) -> str:
@@ -48,7 +49,7 @@ def _embodied(found: Disclosure) -> str:
 
 def _money(found: Disclosure) -> list[str]:
     kinds = ((found.electricity_money, "of electricity"), (found.device_money, "of device time"))
-    return [f"{money.value:.3g} {money.unit} {what}" for money, what in kinds if money.value is not None]
+    return [f"{format_money(money.value, money.unit)} {what}" for money, what in kinds if money.value is not None]
 
 
 def _left_out(found: Disclosure) -> str:

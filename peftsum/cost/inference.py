@@ -38,6 +38,8 @@ class InferenceCost(Record):
     """Written in the window; a dialogue that was read in several passes counts in each."""
     pass_s: tuple[float, ...] = ()
     """Seconds of each pass over the sample, whose spread is the noise of this machine; empty where there was one."""
+    pass_j: tuple[float, ...] = ()
+    """Joules of each pass by the estimate, where energy is one; empty where a counter was read, once for all passes."""
     readings: Readings | None = None
     """Of the window."""
     weights_bytes: int | None = None
@@ -54,20 +56,22 @@ class InferenceCost(Record):
     @property
     def noise(self) -> tuple[float, float]:
         """The fastest and the slowest pass, as shares of their mean; (1, 1) where there was one pass."""
-        if len(self.pass_s) < 2 or sum(self.pass_s) <= 0:
-            return 1.0, 1.0
-        mean = sum(self.pass_s) / len(self.pass_s)
-        return min(self.pass_s) / mean, max(self.pass_s) / mean
+        return _spread(self.pass_s)
+
+    @property
+    def energy_noise(self) -> tuple[float, float]:
+        """The same of the joules of the passes; that of their time where a counter was read once for all."""
+        return _spread(self.pass_j) if self.pass_j else self.noise
 
     @property
     def wall_s(self) -> Quantity:
         """Seconds a thousand summaries; the range is that of the passes."""
-        return self._per_thousand(self.readings.wall_s if self.readings else None, "s")
+        return self._per_thousand(self.readings.wall_s if self.readings else None, "s", self.noise)
 
     @property
     def energy_j(self) -> Quantity:
         """Joules a thousand summaries; the range is that of the reading times that of the passes."""
-        return self._per_thousand(self.readings.energy_j if self.readings else None, "J")
+        return self._per_thousand(self.readings.energy_j if self.readings else None, "J", self.energy_noise)
 
     @property
     def peak_memory_bytes(self) -> Quantity:
@@ -75,17 +79,24 @@ class InferenceCost(Record):
         reading = self.readings.peak_memory_bytes if self.readings else None
         return of_reading(reading, "B", self.reason or "not recorded")
 
-    def _per_thousand(self, reading: Reading | None, unit: str) -> Quantity:
+    def _per_thousand(self, reading: Reading | None, unit: str, noise: tuple[float, float]) -> Quantity:
         known = of_reading(reading, unit, self.reason or "not recorded")
         if self.summaries < 1:
             return known if known.value is None else known.model_copy(update=_nothing("no summary was written"))
-        low, high = self.noise
+        low, high = noise
         share = Quantity(value=1.0, source=known.source, unit="", **({"low": low, "high": high} if low < high else {}))
         return product([known, share], unit, THOUSAND / self.summaries)
 
     def disclosure(self, cost: Cost) -> Disclosure:
         """Return what a thousand summaries amount to at a place."""
         return disclose_amounts(self.energy_j, self.wall_s, cost)
+
+
+def _spread(passes: tuple[float, ...]) -> tuple[float, float]:
+    if len(passes) < 2 or sum(passes) <= 0:
+        return 1.0, 1.0
+    mean = sum(passes) / len(passes)
+    return min(passes) / mean, max(passes) / mean
 
 
 def _nothing(reason: str) -> dict[str, object]:

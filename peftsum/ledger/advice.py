@@ -126,7 +126,7 @@ def _because(choice: Choice) -> str:
             f", and it has the highest ROUGE-L ({score}); {_listed([s.system for s in others])} "
             f"{'is' if len(others) == 1 else 'are'} not shown to be worse, nor which is cheaper"
         )
-    return f", and it scores best of those that do (ROUGE-L {score}), by more than the noise of any other"
+    return f", and it scores best of those that do (ROUGE-L {score}), by more than the noise"
 
 
 def _for_energy(comparison: Comparison, systems: Sequence[System], tests: dict[tuple[str, str], Contrast]) -> str:
@@ -139,16 +139,16 @@ def _for_energy(comparison: Comparison, systems: Sequence[System], tests: dict[t
     reading = train_reading(least, "energy_j")
     assert reading is not None
     assert reading.value is not None
-    amount = f"{format_joules(reading.value)}{', an estimate' if reading.estimated else ''}"
     wall = COSTS["train_wall_s"].of(least)
     time = f" in {format_seconds(wall)}" if wall is not None else ""
+    amount = f"{format_joules(reading.value)}{time}{', an estimate' if reading.estimated else ''}"
     near = [name for name in turning_with(training_order(comparison), least) if name in {s.system for s in known}]
     if near:
         return (
             f"For the least training energy choose {_listed([least.system, *near], 'or')}: {least.system} reads lowest "
             f"({amount}), but within the ranges the order could turn."
         )
-    return f"For the least training energy choose {least.system} ({amount}{time}){_given_up(least, systems, tests)}."
+    return f"For the least training energy choose {least.system} ({amount}){_given_up(least, systems, tests)}."
 
 
 def _given_up(system: System, systems: Sequence[System], tests: dict[tuple[str, str], Contrast]) -> str:
@@ -165,7 +165,7 @@ def _for_quality(comparison: Comparison, systems: Sequence[System], tests: dict[
     found = choose(comparison, systems, tests)
     score = f"ROUGE-L {POINTS * rouge_l(found.best):.1f}"
     if len(found.equal) == 1:
-        why = "by more than the noise of any other" if len(systems) > 1 else "there is no other"
+        why = "all others are shown to be worse" if len(systems) > 1 else "there is no other"
         return f"For the best quality choose {found.best.system} ({score}): {why}."
     told = f"{_listed([s.system for s in found.equal], 'or')}: these dialogues do not tell them apart"
     cheap = f", and {found.pick.system} is the cheapest by {COSTS[found.by].label}" if found.by is not None else ""

@@ -21,6 +21,7 @@ from peftsum.ledger.windows import cheapest_window, machine_of, summary_energy
 
 Basis = Literal["counters", "one model", "several models"]
 ROUNDING = 1e-9
+ENERGY = "training energy"
 
 
 @dataclass(frozen=True)
@@ -42,45 +43,62 @@ class Pair:
         return self.low < 1 - ROUNDING
 
 
+Noise = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A system's cost by uncertain part; several variants where a factor outside it is uncertain, the same in all."""
+
+    system: str
+    variants: tuple[tuple[Share, ...], ...]
+    """The middle one first."""
+    noise: Noise = (1.0, 1.0)
+
+    @property
+    def value(self) -> float:
+        return _sum(self.variants[0])
+
+
 def training_order(comparison: Comparison) -> list[Pair]:
     """Return the pairs of tuned systems by training energy, cheapest first; those without energy are left out."""
-    tuned = [s for s in comparison.systems if s.method != "none"]
-    return _pairs([(s.system, shares(s.train, machine_of(s, "trained_on")), (1.0, 1.0)) for s in tuned])
+    found = [(s, shares(s.train, machine_of(s, "trained_on"))) for s in _tuned(comparison)]
+    return _pairs([_Figure(s.system, (energy,)) for s, energy in found if energy is not None])
 
 
 def inference_order(comparison: Comparison) -> list[Pair]:
     """Return the pairs of tuned systems by the energy of their summaries, the spread of the passes included."""
     figures = []
-    for system in (s for s in comparison.systems if s.method != "none"):
-        window = cheapest_window(system)
-        figures.append((system.system, summary_energy(system), window.noise if window is not None else (1.0, 1.0)))
+    for system in _tuned(comparison):
+        window, energy = cheapest_window(system), summary_energy(system)
+        if window is not None and energy is not None:
+            figures.append(_Figure(system.system, (energy,), window.energy_noise))
     return _pairs(figures)
 
 
 def carbon_order(comparison: Comparison) -> list[Pair]:
     """Return the pairs by the carbon of training, embodied share included; empty where none is stated.
 
-    Without that share carbon ranks as energy does, the grid and the PUE being one for all systems.
+    Without that share carbon ranks as energy does, the grid and the PUE being one for all systems. With it the grid
+    matters: each pair is compared at its value and at both ends.
     """
     if comparison.cost.embodied_kg is None:
         return []
-    return [
-        max(pairs, key=lambda pair: (pair.turns, -pair.low))
-        for pairs in zip(*(_carbon_at(comparison, end) for end in (0, 1)), strict=False)
-    ]
-
-
-def _carbon_at(comparison: Comparison, end: Literal[0, 1]) -> list[Pair]:
+    rate = grams_per_joule(comparison.cost)
+    assert rate.value is not None
     figures = []
-    for system in (s for s in comparison.systems if s.method != "none"):
+    for system in _tuned(comparison):
         energy = shares(system.train, machine_of(system, "trained_on"))
-        found = disclose(system.train, comparison.cost)
-        made = found.embodied_g.value
-        if energy is None or made is None:
-            continue
-        rate = grams_per_joule(comparison.cost).ends[end]
-        figures.append((system.system, (*(e.times(rate) for e in energy), Share(None, made, made, made)), (1.0, 1.0)))
+        made = disclose(system.train, comparison.cost).embodied_g.value
+        if energy is not None and made is not None:
+            device = Share(None, made, made, made)
+            variants = tuple((*(e.times(at) for e in energy), device) for at in (rate.value, *rate.ends))
+            figures.append(_Figure(system.system, variants))
     return _pairs(figures)
+
+
+def _tuned(comparison: Comparison) -> list[System]:
+    return [system for system in comparison.systems if system.method != "none"]
 
 
 def grams_per_joule(cost: Cost) -> Quantity:
@@ -89,27 +107,24 @@ def grams_per_joule(cost: Cost) -> Quantity:
     return disclose_amounts(joule, joule.model_copy(update={"unit": "s"}), cost).carbon_g
 
 
-def _pairs(figures: Sequence[tuple[str, tuple[Share, ...] | None, tuple[float, float]]]) -> list[Pair]:
-    known = [(name, parts, noise) for name, parts, noise in figures if parts is not None and _sum(parts) > 0]
-    known.sort(key=lambda figure: _sum(figure[1]))
+def _pairs(figures: Sequence[_Figure]) -> list[Pair]:
+    known = sorted((figure for figure in figures if figure.value > 0), key=lambda figure: figure.value)
     return [_pair(*pair) for pair in combinations(known, 2)]
 
 
-Figure = tuple[str, tuple[Share, ...], tuple[float, float]]
-
-
-def _pair(less: Figure, more: Figure) -> Pair:
-    (one, ours, our_noise), (other, theirs, their_noise) = less, more
+def _pair(less: _Figure, more: _Figure) -> Pair:
     ratios = [
         dear * up / (cheap * down)
-        for cheap, dear in scenarios([ours, theirs])
+        for variant in zip(less.variants, more.variants, strict=True)
+        for cheap, dear in scenarios(variant)
         if cheap > 0
-        for down in our_noise
-        for up in their_noise
+        for down in less.noise
+        for up in more.noise
     ]
+    ours, theirs = less.variants[0], more.variants[0]
     sure = not any(share.factor for share in (*ours, *theirs))
     basis: Basis = "counters" if sure else "one model" if same_factors(ours, theirs) else "several models"
-    return Pair(one, other, _sum(theirs) / _sum(ours), min(ratios), max(ratios), basis)
+    return Pair(less.system, more.system, more.value / less.value, min(ratios), max(ratios), basis)
 
 
 def _sum(parts: Sequence[Share]) -> float:
@@ -119,7 +134,7 @@ def _sum(parts: Sequence[Share]) -> float:
 def order_sentences(comparison: Comparison) -> list[str]:
     """Return in words whether the rankings hold: by training energy, by that of summaries, and by carbon."""
     orders: tuple[tuple[str, Callable[[Comparison], list[Pair]]], ...] = (
-        ("training energy", training_order),
+        (ENERGY, training_order),
         ("the energy of summaries", inference_order),
         ("the carbon of training, with the share of making the device,", carbon_order),
     )
@@ -145,7 +160,7 @@ def _sentence(name: str, pairs: Sequence[Pair]) -> str:
     order = " < ".join(names)
     if all(pair.basis == "counters" for pair in pairs):
         return f"The ranking by {name} ({order}) rests on counters, which have no range; one run each was read."
-    if all(pair.basis == "one model" for pair in pairs):
+    if name == ENERGY and all(pair.basis == "one model" for pair in pairs):
         return (
             f"The ranking by {name} ({order}) cannot turn inside the ranges: all are estimates of one model on one "
             "machine, so a wrong wattage would raise or lower all alike, and the order is that of the busy "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from peftsum.comparison import Comparison, System, train_reading
-from peftsum.cost.breakeven import BreakEven, break_even
+from peftsum.cost.breakeven import BreakEven, Span, break_even
+from peftsum.cost.inference import InferenceCost
 from peftsum.cost.ranges import Share, shares
 from peftsum.ledger.windows import cheapest_window, machine_of, summary_energy, summary_time, sure
 
@@ -34,8 +35,8 @@ def paybacks(comparison: Comparison) -> list[Payback]:
         Payback(
             s.system,
             cheapest.system,
-            _break_even(s, cheapest, _training_energy, summary_energy),
-            _break_even(s, cheapest, _training_time, summary_time),
+            _break_even(s, cheapest, _training_energy, summary_energy, lambda w: w.energy_noise),
+            _break_even(s, cheapest, _training_time, summary_time, lambda w: w.noise),
         )
         for s in others
     ]
@@ -59,19 +60,19 @@ def _training_time(system: System) -> Figure:
 
 
 def _break_even(
-    one: System, other: System, training: Callable[[System], Figure], summary: Callable[[System], Figure]
+    one: System,
+    other: System,
+    training: Callable[[System], Figure],
+    summary: Callable[[System], Figure],
+    noise: Callable[[InferenceCost], Span],
 ) -> BreakEven:
-    first, second = ((_noise(s)) for s in (one, other))
+    held = [cheapest_window(system) for system in (one, other)]
+    first, second = (noise(window) if window is not None else (1.0, 1.0) for window in held)
     figures = ((training(one), training(other)), (summary(one), summary(other)))
     return break_even(one.system, other.system, *figures, noise=(first, second))
 
 
-def _noise(system: System) -> tuple[float, float]:
-    window = cheapest_window(system)
-    return window.noise if window is not None else (1.0, 1.0)
-
-
 def single_passes(comparison: Comparison) -> list[str]:
     """Return the systems whose summaries were timed once, so that the noise of the machine is not in their ranges."""
-    found: Sequence[tuple[System, object]] = [(s, cheapest_window(s)) for s in comparison.systems]
-    return [s.system for s, window in found if window is not None and len(getattr(window, "pass_s", ())) < 2]
+    found = [(system, cheapest_window(system)) for system in comparison.systems]
+    return [system.system for system, window in found if window is not None and len(window.pass_s) < 2]

@@ -35,13 +35,18 @@ def _window_cells(comparison: Comparison, system: System, window: InferenceCost,
         return [Cell(NOT_MEASURED, (reason,), missing=True), *(Cell(NOT_MEASURED, missing=True) for _ in range(5))]
     weights = window.weights_bytes
     return [
-        quantity_cell(window.wall_s, format_seconds),
+        quantity_cell(window.wall_s, _seconds),
         quantity_cell(window.energy_j, lambda value: in_unit(value, "J", like=like)),
         quantity_cell(carbon, format_grams),
         quantity_cell(window.peak_memory_bytes, format_bytes),
         Cell(format_bytes(weights)) if weights is not None else Cell(NOT_MEASURED, missing=True),
         _window_cell(window),
     ]
+
+
+def _seconds(value: float) -> str:
+    """Return seconds as seconds, so that a column can be compared."""
+    return f"{value:.3g} s" if value < 999.5 else f"{format_count(round(value))} s"
 
 
 def _window_cell(window: InferenceCost) -> Cell:
@@ -54,8 +59,9 @@ def _window_cell(window: InferenceCost) -> Cell:
 
 
 def _best_marked(rows: list[Row], found: Sequence[tuple[System, InferenceCost]]) -> list[Row]:
-    """Return the rows as they are where nothing stands out of the noise: a mark is only for a sure fastest."""
-    spans = [(w.wall_s.ends, row) for (_, w), row in zip(found, rows, strict=True) if w.wall_s.value is not None]
+    """Mark the fastest of the tuned systems, where it is outside the noise of all others."""
+    tuned = [(w, row) for (s, w), row in zip(found, rows, strict=True) if s.method != "none"]
+    spans = [(w.wall_s.ends, row) for w, row in tuned if w.wall_s.value is not None]
     if len(spans) < 2:
         return rows
     (_, first_high), best = min(spans, key=lambda span: span[0][1])
@@ -72,7 +78,8 @@ def inference_notes(comparison: Comparison) -> list[str]:
         return []
     notes = [
         "The range of the time is that of the fastest and the slowest pass over the sample; that of the energy is the "
-        "reading's, times that. Training is not in these figures."
+        "range of the estimate, if it is one, times that of the passes. Longer summaries take longer: an untuned base "
+        "may be quick because it says little. Training is not in these figures."
     ]
     if comparison.cost.embodied_kg is not None:
         notes.append(
@@ -81,7 +88,7 @@ def inference_notes(comparison: Comparison) -> list[str]:
         )
     if not any(system.inference for system in comparison.systems):
         notes.append(
-            "Each system as it was held when it was scored, with its one window. `peftsum compare --inference-cost` "
+            "Each system as it was held when it was scored, with its one window. peftsum compare --inference-cost "
             "measures the adapter beside its base, merged, and in 8 bits."
         )
     short = [s.system for s in comparison.systems if any(w.short for w in windows(s))]

@@ -19,7 +19,7 @@ from peftsum.ledger.payback import paybacks, single_passes
 from peftsum.ledger.windows import cheapest_window
 from peftsum.report.inference import inference_notes, inference_table
 from peftsum.report.tables import Cell, Form, Row, Table, quantity_cell
-from peftsum.report.text import NOT_MEASURED, in_unit, listed, signed
+from peftsum.report.text import NOT_MEASURED, in_unit, listed, signed, span
 from peftsum.units import format_count, format_grams, format_kilowatt_hours, format_money
 
 NO_FORECAST = "no forecast"
@@ -81,7 +81,7 @@ def _check_cell(check: Check) -> Cell:
     said = f"forecast {in_unit(amount.value, amount.unit)}"
     if check.error is None:
         return Cell(NOT_MEASURED, (said,), missing=True)
-    places = f"range {in_unit(amount.low, amount.unit)} to {in_unit(amount.high, amount.unit)}"
+    places = span(in_unit(amount.low, amount.unit), in_unit(amount.high, amount.unit))
     inside = "read inside it" if check.inside else "read outside it"
     return Cell(f"{signed(100 * check.error)} %", (said, *_read_line(check), f"{places}: {inside}"))
 
@@ -98,7 +98,7 @@ def _forecast_note(comparison: Comparison) -> str:
     errors = {label: median_error(comparison, cost) for label, cost in known.items()}  # type: ignore[arg-type]
     told = [f"{label} {100 * error:.1f} %" for label, error in errors.items() if error is not None]
     if not told:
-        return "No run here has a forecast; `peftsum plan` makes one, and `peftsum train` keeps it with the run."
+        return "No run here has a forecast; peftsum plan makes one, and peftsum train keeps it with the run."
     return f"Median size of the error: {listed(told)}. Above 0 the forecast was too high."
 
 
@@ -136,11 +136,11 @@ def _disclosure_notes(comparison: Comparison) -> list[str]:
         "those of the reading, the place and the grid multiplied; between systems of one machine most of that cancels."
     ]
     lacking = {
-        "`cost.region`": cost.region is None and cost.grid_g_per_kwh is None,
-        "`cost.pue`": cost.pue is None,
-        "`cost.price_per_kwh` or `cost.price_per_hour`": cost.price_per_kwh is None and cost.price_per_hour is None,
-        "`cost.embodied_kg` with `cost.lifetime_h`": cost.embodied_kg is None,
-        "`cost.water_l_per_kwh` with `cost.water_source`": cost.water_l_per_kwh is None,
+        "cost.region": cost.region is None and cost.grid_g_per_kwh is None,
+        "cost.pue": cost.pue is None,
+        "cost.price_per_kwh or cost.price_per_hour": cost.price_per_kwh is None and cost.price_per_hour is None,
+        "cost.embodied_kg with cost.lifetime_h": cost.embodied_kg is None,
+        "cost.water_l_per_kwh with cost.water_source": cost.water_l_per_kwh is None,
     }
     missing = [key for key, absent in lacking.items() if absent]
     if missing:
@@ -165,18 +165,13 @@ def _payback_cell(found: BreakEven) -> Cell:
         return Cell("not known", (found.reason,), missing=True)
     if found.outcome == "never":
         return Cell("never", (f"{found.dearer} takes more to train, and {found.reason}",))
-    low, high = found.low or 0.0, found.high
-    least = format_count(round(low))
+    low, high = (format_count(round(end)) for end in (found.low or 0.0, found.high or 0.0))
+    value = format_count(round(found.summaries)) if found.summaries is not None else "never"
     if found.outcome == "unclear":
-        value = (
-            f"after {format_count(round(found.summaries))}, or never"
-            if found.summaries is not None
-            else "never, or later"
+        return Cell(
+            "unclear", (f"{value} by the values, not before {low} within the ranges, or never: {found.reason}",)
         )
-        return Cell(value, (f"not before {least}; {found.reason}",))
-    value = format_count(round(found.summaries or 0.0))
-    most = format_count(round(high or 0.0))
-    return Cell(f"after {value}", (f"range {least} to {most}",) if least != most else ())
+    return Cell(f"after {value}", (f"range {low} to {high}",) if low != high else ())
 
 
 def _payback_notes(comparison: Comparison) -> list[str]:
@@ -202,6 +197,6 @@ def _payback_notes(comparison: Comparison) -> list[str]:
     if held and once:
         notes.append(
             f"Timed once, so that the noise of the machine is not in the ranges: {listed(once)}. Two models of one "
-            "size take the same time but for noise: `--inference-cost` repeats the passes, and shows it."
+            "size take the same time but for noise: --inference-cost repeats the passes, and shows it."
         )
     return notes

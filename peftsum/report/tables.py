@@ -34,6 +34,7 @@ from peftsum.report.text import (
     rate,
     reading_origin,
     signed,
+    span,
 )
 from peftsum.units import format_bytes, format_count
 
@@ -109,8 +110,8 @@ def quantity_cell(quantity: Quantity, form: Form) -> Cell:
     """Return a figure with its range below it, or the reason why there is none."""
     if quantity.value is None:
         return Cell(NOT_MEASURED, (quantity.reason or "",), missing=True)
-    low, high = quantity.ends
-    return Cell(form(quantity.value), (f"range {form(low)} to {form(high)}",) if low < high else ())
+    low, high = (form(end) for end in quantity.ends)
+    return Cell(form(quantity.value), (span(low, high),) if low != high else ())
 
 
 def glance_table(comparison: Comparison) -> Table:

@@ -112,8 +112,7 @@ def reading_origin(reading: Reading, *, like: float | None = None) -> str:
     if reading.low is None or reading.high is None:
         return "estimate"
     low, high = (in_unit(value, reading.unit, like=like) for value in (reading.low, reading.high))
-    number, unit = low.rsplit(" ", 1)
-    return f"estimate, range {number if high.endswith(f' {unit}') else low} to {high}"
+    return f"estimate, {span(low, high)}"
 
 
 def axis_label(axis: Axis) -> str:
@@ -133,6 +132,12 @@ def in_axis(axis: Axis, system: System) -> str:
     if axis.unit == "share":
         return rate(found[0])
     return format_count(round(found[0])) if axis.unit == "count" else in_unit(found[0], axis.unit)
+
+
+def span(low: str, high: str) -> str:
+    """Return a range, its unit once where both ends have the same, for example ``range 105 to 465 J``."""
+    number, _, unit = low.partition(" ")
+    return f"range {number if high.partition(' ')[2] == unit else low} to {high}"
 
 
 def listed(items: list[str]) -> str:

@@ -139,7 +139,7 @@ def _draw_pair(comparison: Comparison, up: Axis, across: Axis, file: str) -> Pic
     front = sorted((m for m in marks if m.point in on_front), key=lambda mark: mark.x)
     figure, (axes,) = new_axes(4.4)
     for mark in marks:
-        _draw_mark(axes, mark, filled=mark.point in on_front)
+        _draw_mark(axes, mark, filled=mark.point in on_front, interval=up.unit in ("points", "share"))
     if min(costs) > 0 and max(costs) / min(costs) > LOG_FROM:
         _log_axis(axes)
     axes.margins(x=0.14, y=0.14)
@@ -177,17 +177,18 @@ def _data(marks: Sequence[_Mark], up: Axis, across: Axis) -> str:
     return csv_text(("system", *columns, "on_front"), rows)
 
 
-def _draw_mark(axes: Any, mark: _Mark, *, filled: bool) -> None:
+def _draw_mark(axes: Any, mark: _Mark, *, filled: bool, interval: bool) -> None:
     look = point_look(mark.index)
     bars = {"elinewidth": 1.1, "capsize": 3, "markersize": 9, "markeredgewidth": 1.8, "zorder": 3}
-    spread = _whisker(mark.y, mark.up)
+    pale = {"fmt": "none", "ecolor": look["color"], "alpha": 0.35, "capsize": 3, "zorder": 1.5}
     face = look["color"] if filled else "white"
+    spread = _whisker(mark.y, mark.up) if interval else None
     axes.errorbar([mark.x], [mark.y], yerr=spread, linestyle="none", markerfacecolor=face, **look, **bars)
-    if mark.across[0] < mark.across[1]:  # pale: it is the range of a model, and wide
-        sideways = _whisker(mark.x, mark.across)
-        axes.errorbar(
-            [mark.x], [mark.y], xerr=sideways, fmt="none", ecolor=look["color"], alpha=0.35, capsize=3, zorder=1.5
-        )
+    # pale: the range of a model, or of the passes, and wide
+    if mark.across[0] < mark.across[1]:
+        axes.errorbar([mark.x], [mark.y], xerr=_whisker(mark.x, mark.across), **pale)
+    if not interval and mark.up[0] < mark.up[1]:
+        axes.errorbar([mark.x], [mark.y], yerr=_whisker(mark.y, mark.up), **pale)
 
 
 def _whisker(value: float, ends: tuple[float, float]) -> list[list[float]]:
@@ -239,8 +240,9 @@ def _draw_front(axes: Any, front: Sequence[_Mark], *, better_down: bool) -> None
         [*xs, right], [*ys, ys[-1]], drawstyle="steps-post", color="#888888", linewidth=1.4, linestyle="--", zorder=2
     )
     axes.set_xlim(right=right)
-    turned = "; less is better on both axes, and upwards is less" if better_down else ""
-    note = f"Filled, on the dashed line: the Pareto front (nothing here is both better and cheaper{turned})"
+    note = "Filled, on the dashed line: the Pareto front (nothing here is both better and cheaper)"
+    if better_down:
+        note = "Filled, on the dashed line: the Pareto front. Upwards is less, and less is better"
     axes.set_title(note, fontsize=9, color="#555555", loc="left")
 
 

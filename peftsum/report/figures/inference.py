@@ -9,6 +9,7 @@ from peftsum.cost.inference import ARRANGEMENTS, InferenceCost
 from peftsum.ledger.windows import windows
 from peftsum.report.figures.base import COLOURS, INK, Picture, as_png, csv_text, new_axes, short_names
 from peftsum.report.text import in_unit
+from peftsum.units import format_count
 
 BAR = 0.72  # of the way to the next bar
 ROW_IN = 0.27
@@ -19,7 +20,7 @@ def lacks_inference(comparison: Comparison) -> str | None:
     """Return why the figure cannot be drawn, or None."""
     if any(system.inference for system in comparison.systems):
         return None
-    return "what summaries cost was not measured by how a model is held (`peftsum compare --inference-cost` does)"
+    return "what summaries cost was not measured by how a model is held (peftsum compare --inference-cost does)"
 
 
 def draw_inference(comparison: Comparison) -> Picture:
@@ -63,7 +64,8 @@ def _draw_bar(axes: Any, place: float, window: InferenceCost, colour: str) -> No
     axes.barh(place, value, BAR, color=colour, alpha=0.45 if eight_bits else 0.9, edgecolor="white", linewidth=0.5)
     if low < high:
         axes.errorbar([value], [place], xerr=[[value - low], [high - value]], fmt="none", ecolor=INK, capsize=2.5)
-    text = f"{value:.3g}{' (short window)' if window.short else ''}"
+    text = f"{value:.3g}" if value < 999.5 else format_count(round(value))
+    text = f"{text}{' (short window)' if window.short else ''}"
     axes.annotate(text, (max(value, high), place), (4, 0), textcoords="offset points", va="center", fontsize=8)
 
 
