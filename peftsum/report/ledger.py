@@ -165,13 +165,15 @@ def _payback_cell(found: BreakEven) -> Cell:
         return Cell("not known", (found.reason,), missing=True)
     if found.outcome == "never":
         return Cell("never", (f"{found.dearer} takes more to train, and {found.reason}",))
-    low, high = (format_count(round(end)) for end in (found.low or 0.0, found.high or 0.0))
-    value = format_count(round(found.summaries)) if found.summaries is not None else "never"
+    low, high = _count(found.low), _count(found.high)
     if found.outcome == "unclear":
-        return Cell(
-            "unclear", (f"{value} by the values, not before {low} within the ranges, or never: {found.reason}",)
-        )
-    return Cell(f"after {value}", (f"range {low} to {high}",) if low != high else ())
+        middle = f"{_count(found.summaries)} by the values" if found.summaries is not None else "never by the values"
+        return Cell("unclear", (f"{middle}, {low} or more within the ranges, or never: {found.reason}",))
+    return Cell(f"after {_count(found.summaries)}", (f"range {low} to {high}",) if low != high else ())
+
+
+def _count(summaries: float | None) -> str:
+    return format_count(round(summaries or 0.0))
 
 
 def _payback_notes(comparison: Comparison) -> list[str]:
