@@ -14,6 +14,7 @@ Example:
 \b
     peftsum compare recipes/tiny/full.yaml recipes/tiny/lora.yaml --out report
     peftsum compare runs/full runs/lora --data my-dialogues/ --out report
+    peftsum compare runs/full runs/lora --out report --inference-cost --pareto rouge2,train_wall_s --set cost.region=DE
 """
 
 

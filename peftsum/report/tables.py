@@ -18,6 +18,7 @@ from peftsum.comparison import (
     rouge,
     train_reading,
 )
+from peftsum.cost.disclosure import disclose
 from peftsum.cost.quantity import Quantity
 from peftsum.cost.readings import Reading
 from peftsum.ledger.axes import AXES, fair, front, placed
@@ -36,7 +37,7 @@ from peftsum.report.text import (
     signed,
     span,
 )
-from peftsum.units import format_bytes, format_count
+from peftsum.units import format_bytes, format_count, format_grams
 
 Form = Callable[[float], str]
 SUMMARIZING = ("inference_energy_j", "inference_wall_s")
@@ -205,8 +206,13 @@ def generation_table(comparison: Comparison) -> Table | None:
 
         return Column(header, _reading_cells(comparison, reading, lambda _: NOT_MEASURED))
 
+    def carbon(system: System) -> Cell:
+        return quantity_cell(disclose(system.evaluate, comparison.cost).carbon_g, format_grams)
+
     columns = [column("Time", "wall_s"), column("Peak memory", "peak_memory_bytes"), column("Energy", "energy_j")]
-    return _table(comparison, f"Cost of generating the {comparison.n} summaries", columns)
+    written = max((system.generated or comparison.n for system in comparison.systems), default=comparison.n)
+    caption = f"Cost of generating the {written} summaries"
+    return _table(comparison, caption, [*columns, Column("Carbon in use", carbon)])
 
 
 def front_table(comparison: Comparison) -> Table:
