@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comparisons import lora, untuned
 
 import peftsum.inference as module
+from peftsum.compare import Entry, _common_cost, _with_inference
+from peftsum.compare import compare as compare_targets
 from peftsum.cost.inference import Arrangement, InferenceCost
 from peftsum.cost.section import Cost
-from peftsum.exceptions import AdapterError, ModelError
+from peftsum.exceptions import AdapterError, ModelError, UnknownNameError
 from peftsum.inference import INFERENCE_FILE, Asked, arrangements, inference_costs, measure_arrangement
 from peftsum.prompts import Prompt
 from peftsum.recipe import Generation
+from peftsum.recipe_file import parse_recipe
 from peftsum.targets import resolve_target
 
 ADAPTER = str(Path(__file__).parent.parent / "adapters" / "tiny-summary")
@@ -117,3 +121,47 @@ def test_what_the_device_cannot_quantize_has_a_reason_and_other_failures_are_rai
 def test_a_missing_adapter_is_an_error_and_not_a_reason(tmp_path: Path) -> None:
     with pytest.raises((AdapterError, ModelError)):
         inference_costs(asked(target=str(tmp_path / "none")), tmp_path)
+
+
+# In a comparison -----------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_pair_of_axes_fails_before_anything_is_trained(tmp_path: Path) -> None:
+    recipe = Path(__file__).parent.parent / "recipes" / "tiny" / "lora.yaml"
+    with pytest.raises(UnknownNameError):
+        compare_targets([recipe], runs_dir=tmp_path / "runs", adapters_dir=tmp_path / "adapters", pairs=["rougeL,wall"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_systems_are_counted_at_one_place_and_overrides_reach_finished_runs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def entry(name: str, cost: str) -> Entry:
+        recipe = parse_recipe(f"name: {name}\nmethod: {{kind: lora}}\ncost: {cost}\n")
+        return Entry(name, recipe, Path(name), None, trainable=False)
+
+    here, there = entry("here", "{region: DE, energy: false}"), entry("there", "{region: FR}")
+    with caplog.at_level("WARNING"):
+        assert _common_cost([here, there], ()).region == "DE"
+    assert "all are counted by those of here" in caplog.text
+    caplog.clear()
+    with caplog.at_level("WARNING"):
+        assert _common_cost([here, there], ("cost.region=SE", "train.epochs=2")).region == "SE"
+    assert not caplog.text  # what was read may differ, the place may not
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_system_gets_its_costs_from_its_own_run_or_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Asked] = []
+
+    def noted(what: Asked, folder: Path) -> list[InferenceCost]:
+        seen.append(what)
+        return [InferenceCost(arrangement="merged", reason="not here")]
+
+    monkeypatch.setattr("peftsum.compare.inference_costs", noted)
+    recipe = parse_recipe("name: one\nmethod: {kind: lora}\n")
+    entries = [Entry("one", recipe, tmp_path / "one", None, trainable=True)]
+    for system, target in ((lora(system="one"), str(tmp_path / "one")), (untuned(), "builtin:tiny")):
+        made = _with_inference(system, tmp_path, entries, DIALOGUES)
+        assert [cost.reason for cost in made.inference] == ["not here"]
+        assert (seen[-1].target, seen[-1].generation) == (target, recipe.generation)

@@ -137,9 +137,18 @@ def test_parts_with_factors_of_their_own_can_turn_the_order() -> None:
 def test_the_noise_of_the_passes_can_turn_the_order_of_summaries(whole: Comparison) -> None:
     pairs = {frozenset((p.less, p.more)): p for p in inference_order(whole)}
     assert pairs[frozenset(("full", "LoRA r16"))].turns  # both 5 s: merged, a LoRA is a model like any other
+    assert "The ranking by the energy of summaries could turn inside the ranges" in order_sentences(whole)[1]
     slow = whole.systems[1].model_copy(update={"inference": [window("plain", 9.0)]})
     made = whole.model_copy(update={"systems": [slow, whole.systems[2]]})
     assert not inference_order(made)[0].turns
+    assert "holds throughout the ranges of the estimates and the spread of the passes" in order_sentences(made)[1]
+
+
+def test_many_pairs_that_could_turn_are_counted_and_the_nearest_told() -> None:
+    some = [lora(system=f"LoRA {i}", train=readings(energy_j=1000.0 + i), trained_on=f"machine {i}") for i in range(6)]
+    sentence = order_sentences(comparison(*some))[0]
+    assert sentence.count(" takes ") == 3
+    assert "and 12 more of 15 pairs" in sentence
 
 
 def test_carbon_has_an_order_of_its_own_only_with_an_embodied_share(whole: Comparison) -> None:
@@ -231,6 +240,10 @@ def test_full_tuning_pays_only_where_its_summaries_are_cheaper_than_the_adapters
     assert pays.energy.summaries == pytest.approx(18_100)
     assert (pays.energy.low, pays.energy.high) == (pytest.approx(18_100), pytest.approx(18_100))
     assert pays.time.summaries == pytest.approx((297.0 - 184.2) / (1.2 / 96))
+    once = comparison(untuned(), full(generated=200), lora(generated=200, evaluate=readings(30.0, 480e6, 500.0)))
+    table = ledger_section(once).paybacks
+    assert table is not None
+    assert "noise not known: timed once" in table.rows[0].cells[1].details
     (never,) = paybacks(held(4.8))
     assert (never.energy.outcome, never.time.outcome) == ("never", "never")
     assert paybacks(comparison(lora())) == []

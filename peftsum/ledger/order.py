@@ -22,6 +22,10 @@ from peftsum.ledger.windows import cheapest_window, machine_of, summary_energy
 Basis = Literal["counters", "one model", "several models"]
 ROUNDING = 1e-9
 ENERGY = "training energy"
+SUMMARIES = "the energy of summaries"
+CARBON = "the carbon of training, with the share of making the device,"
+SPREAD = {SUMMARIES: " and the spread of the passes", CARBON: " and of the grid"}
+SHOWN = 3  # pairs whose order could turn, the nearest first
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,8 @@ def order_sentences(comparison: Comparison) -> list[str]:
     """Return in words whether the rankings hold: by training energy, by that of summaries, and by carbon."""
     orders: tuple[tuple[str, Callable[[Comparison], list[Pair]]], ...] = (
         (ENERGY, training_order),
-        ("the energy of summaries", inference_order),
-        ("the carbon of training, with the share of making the device,", carbon_order),
+        (SUMMARIES, inference_order),
+        (CARBON, carbon_order),
     )
     found = [_sentence(name, pairs) for name, order in orders if (pairs := order(comparison))]
     if found and comparison.cost.embodied_kg is None:
@@ -149,24 +153,26 @@ def order_sentences(comparison: Comparison) -> list[str]:
 def _sentence(name: str, pairs: Sequence[Pair]) -> str:
     turning = [pair for pair in pairs if pair.turns]
     if turning:
+        shown = sorted(turning, key=lambda pair: pair.ratio)[:SHOWN]
         told = "; ".join(
             f"{p.more} takes {p.ratio:.2f} times that of {p.less}, and within the ranges {p.low:.2f} to {p.high:.2f} "
             f"times{_why(p)}"
-            for p in turning
+            for p in shown
         )
+        more = f"; and {len(turning) - SHOWN} more of {len(pairs)} pairs" if len(turning) > SHOWN else ""
         rest = "" if len(turning) == len(pairs) else " The other pairs keep their order."
-        return f"The ranking by {name} could turn inside the ranges: {told}.{rest}"
+        return f"The ranking by {name} could turn inside the ranges: {told}{more}.{rest}"
     names = list(dict.fromkeys([pairs[0].less, *(p.more for p in pairs if p.less == pairs[0].less)]))
     order = " < ".join(names)
-    if all(pair.basis == "counters" for pair in pairs):
+    if name == ENERGY and all(pair.basis == "counters" for pair in pairs):
         return f"The ranking by {name} ({order}) rests on counters, which have no range; one run each was read."
     if name == ENERGY and all(pair.basis == "one model" for pair in pairs):
         return (
             f"The ranking by {name} ({order}) cannot turn inside the ranges: all are estimates of one model on one "
             "machine, so a wrong wattage would raise or lower all alike, and the order is that of the busy "
-            "core-seconds. One run each was read; another may differ."
+            "core-seconds (or GPU-seconds) it counts. One run each was read; another may differ."
         )
-    return f"The ranking by {name} ({order}) holds throughout the ranges of the estimates."
+    return f"The ranking by {name} ({order}) holds throughout the ranges of the estimates{SPREAD.get(name, '')}."
 
 
 def _why(pair: Pair) -> str:

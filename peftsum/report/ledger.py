@@ -155,12 +155,13 @@ def _paybacks(comparison: Comparison) -> Table | None:
     found = paybacks(comparison)
     if not found:
         return None
-    rows = [Row(p.system, "", [_payback_cell(p.energy), _payback_cell(p.time)]) for p in found]
+    once = single_passes(comparison)
+    rows = [Row(p.system, "", [_payback_cell(figure, once) for figure in (p.energy, p.time)]) for p in found]
     caption = f"After how many summaries each recipe pays, held against {found[0].against}, the cheapest to train"
     return Table(caption, ["By energy, carbon, electricity", "By time, device cost"], rows)
 
 
-def _payback_cell(found: BreakEven) -> Cell:
+def _payback_cell(found: BreakEven, once: Sequence[str]) -> Cell:
     if found.outcome == "unknown":
         return Cell("not known", (found.reason,), missing=True)
     if found.outcome == "never":
@@ -169,7 +170,8 @@ def _payback_cell(found: BreakEven) -> Cell:
     if found.outcome == "unclear":
         middle = f"{_count(found.summaries)} by the values" if found.summaries is not None else "never by the values"
         return Cell("unclear", (f"{middle}, {low} or more within the ranges, or never: {found.reason}",))
-    return Cell(f"after {_count(found.summaries)}", (f"range {low} to {high}",) if low != high else ())
+    noise = ("noise not known: timed once",) if {found.dearer, found.cheaper}.intersection(once) else ()
+    return Cell(f"after {_count(found.summaries)}", (*((f"range {low} to {high}",) if low != high else ()), *noise))
 
 
 def _count(summaries: float | None) -> str:
