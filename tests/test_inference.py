@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,8 @@ def test_a_system_gets_its_costs_from_its_own_run_or_base(tmp_path: Path, monkey
         seen.append(what)
         return [InferenceCost(arrangement="merged", reason="not here")]
 
-    monkeypatch.setattr("peftsum.compare.inference_costs", noted)
+    # by its module: `peftsum.compare` is the function
+    monkeypatch.setattr(sys.modules[Entry.__module__], "inference_costs", noted)
     recipe = parse_recipe("name: one\nmethod: {kind: lora}\n")
     entries = [Entry("one", recipe, tmp_path / "one", None, trainable=True)]
     for system, target in ((lora(system="one"), str(tmp_path / "one")), (untuned(), "builtin:tiny")):
