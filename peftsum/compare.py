@@ -14,16 +14,19 @@ from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, folder_bytes, is_run, read_predictions, read_record
 from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.machine import Machine, describe_machine
+from peftsum.cost.section import Cost
 from peftsum.data import Example as DataExample
 from peftsum.data import Split, load_split, load_training_splits
 from peftsum.dialogue_facts import dialogue_facts
 from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
 from peftsum.exceptions import DataError, UsageError
+from peftsum.inference import Asked, inference_costs
+from peftsum.ledger.axes import parse_pair
 from peftsum.metrics import aggregate
 from peftsum.metrics.coverage import turn_coverage
 from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
-from peftsum.recipe_file import load_recipe
+from peftsum.recipe_file import load_recipe, parse_recipe
 from peftsum.seen import Seen, Trained, describe_seen, find_seen, leaked_ids
 from peftsum.targets import resolve_target
 from peftsum.train import has_weights, is_current, train
@@ -57,6 +60,8 @@ def compare(
     limit: int | None = None,
     overrides: Sequence[str] = (),
     leave_out_leaked: bool = False,
+    inference_sample: int | None = None,
+    pairs: Sequence[str] = (),
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
@@ -73,15 +78,20 @@ def compare(
         overrides: ``a.b=c`` settings for every recipe.
         leave_out_leaked: score every system without the dialogues that stand, exactly or nearly, in the training data
             of any. Summaries are made of all of them, so that the evaluations kept in the runs stay whole.
+        inference_sample: measure what summaries cost in each arrangement (adapter beside its base, merged, in 8 bits)
+            on this many of the dialogues; None does not.
+        pairs: axes to show against each other besides the main ones, each as ``rougeL,train_wall_s``.
 
     Raises:
         UsageError: nothing to compare, names that clash, recipes of different data, or nothing left to score.
         Everything that :func:`peftsum.train` and :func:`peftsum.evaluate` raise.
     """
+    chosen_pairs = [parse_pair(pair) for pair in pairs]
     entries = [_entry(Path(t), Path(runs_dir), Path(adapters_dir), overrides) for t in targets]
     section = _common_data(entries, data)
     whole = _limited(load_split(section, split), limit)  # fails here, before anything is trained
     seen = _seen(entries, whole, leave_out=leave_out_leaked)
+    cost = _common_cost(entries, overrides)
     left_out = leaked_ids(seen) if leave_out_leaked else set()
     kept = [index for index, example in enumerate(whole.examples) if example.id not in left_out]
     examples = [whole.examples[index] for index in kept]
@@ -91,6 +101,9 @@ def compare(
         logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
         systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
     predictions = {system.system: _texts(folder) for system, folder in systems}
+    if inference_sample is not None:
+        chosen = tuple(e.dialogue for e in _spread(whole.examples, inference_sample))
+        systems = [(_with_inference(s, folder, entries, chosen), folder) for s, folder in systems]
     scored = [_restricted(system, kept) if left_out else system for system, _ in systems]
     system_records = [_with_coverage(system, examples, predictions[system.system]) for system in scored]
     dialogues = [e.dialogue for e in examples]
@@ -104,6 +117,8 @@ def compare(
         seen=seen,
         left_out=len(whole.examples) - len(kept),
         machine=_machine_lines(machine),
+        cost=cost,
+        pairs=chosen_pairs,
         facts=dialogue_facts([e.id for e in examples], dialogues, [e.topic for e in examples]),
         reference_coverage=turn_coverage(dialogues, [e.references for e in examples]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -185,6 +200,36 @@ def _trained(entry: Entry) -> Trained:
     return Trained(entry.name, entry.recipe, record.data_fingerprint if record else None)
 
 
+def _common_cost(entries: Sequence[Entry], overrides: Sequence[str]) -> Cost:
+    """Return the place, prices and device that every system is counted by: those of the first, as overridden.
+
+    One set for all: two systems at two places would differ by the places.
+    """
+    ours = [override for override in overrides if override.startswith("cost.")]
+    costs = [parse_recipe(e.recipe.model_dump_json(), name=e.name, overrides=ours).cost for e in entries]
+    read = {"energy", "cpu_watts_per_core"}  # what was read is in the readings
+    if len({cost.model_dump_json(exclude=read) for cost in costs}) > 1:
+        logger.warning(
+            "the recipes state different places, prices or devices; all are counted by those of %s", entries[0].name
+        )
+    return costs[0]
+
+
+def _with_inference(system: System, folder: Path, entries: Sequence[Entry], dialogues: tuple[str, ...]) -> System:
+    """Return a system with what summaries cost in each arrangement, measured where that is not known yet."""
+    entry = next((e for e in entries if e.name == system.system), None)
+    recipe = (entry or entries[0]).recipe
+    asked = Asked(
+        target=str(entry.run_dir) if entry is not None else system.base,
+        dialogues=dialogues,
+        prompt=recipe.prompt,
+        generation=recipe.generation,
+        max_source_tokens=recipe.data.max_source_tokens,
+        cost=recipe.cost,
+    )
+    return system.model_copy(update={"inference": inference_costs(asked, folder)})
+
+
 def _bases(entries: Sequence[Entry]) -> list[str]:
     return list(dict.fromkeys(entry.recipe.model.base for entry in entries))
 
@@ -205,6 +250,8 @@ def _untuned(entry: Entry, base: str, runs_dir: Path, data: Data, split: str, li
             total_params=evaluation.total_params,
             trainable_params=None,
             evaluate=evaluation.evaluate,
+            generated=evaluation.scores.n,
+            evaluated_on=evaluation.machine.label if evaluation.machine else None,
             statistics=evaluation.statistics,
         ),
         folder,
@@ -252,6 +299,10 @@ def _system(entry: Entry, evaluation: Evaluation) -> tuple[System, Path]:
             model_bytes=None if weights else folder_bytes(entry.run_dir / "model"),
             train=record.train,
             evaluate=evaluation.evaluate,
+            generated=evaluation.scores.n,
+            forecast=record.forecast,
+            trained_on=record.machine.label,
+            evaluated_on=evaluation.machine.label if evaluation.machine else None,
             statistics=evaluation.statistics,
         ),
         entry.run_dir,

@@ -18,6 +18,7 @@ from peftsum.artifacts import (
     write_predictions,
     write_record,
 )
+from peftsum.cost.machine import Machine, describe_machine
 from peftsum.cost.meters import measure
 from peftsum.cost.readings import Readings
 from peftsum.cost.section import Cost
@@ -69,6 +70,8 @@ class Evaluation(Scored):
     generation: Generation
     max_source_tokens: int
     evaluate: Readings
+    machine: Machine | None = None
+    """Where the summaries were written; None in evaluations of an older version."""
 
 
 def evaluate(
@@ -138,6 +141,7 @@ def evaluate(
         generation=generation,
         max_source_tokens=source_tokens,
         evaluate=measurement.readings,
+        machine=describe_machine(),
     )
     folder = Path(out) if out is not None else Path(target) if is_run(Path(target)) else None
     if folder is not None:

@@ -90,7 +90,7 @@ def merge(
     sources = before.encode(dialogues, before.adapters[0])
     summaries = before.summarize(dialogues)
     logits = _logits(before, sources, summaries)
-    _merge_into_full_precision(target.model.base, target.adapter, out, target.record)
+    merge_into_full_precision(target.model.base, target.adapter, out, target.record)
     after = Summarizer(str(out), quantize="none", precision="fp32")
     merged_summaries = after.summarize(dialogues, prompt=target.prompt, generation=target.generation)
     merged_logits = _logits(after, sources, summaries)
@@ -108,7 +108,8 @@ def merge(
     )
 
 
-def _merge_into_full_precision(base: str, adapter: Path, out: Path, record: AdapterRecord | None) -> None:
+def merge_into_full_precision(base: str, adapter: Path, out: Path, record: AdapterRecord | None) -> None:
+    """Write a plain transformers folder of the full-precision base with the adapter folded in."""
     summarizer = Summarizer(base, [adapter], quantize="none", precision="fp32", device="cpu")
     with quiet_load():  # it would call T5's untied head news
         merged = summarizer.model.merge_and_unload(safe_merge=True)

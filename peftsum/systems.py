@@ -12,7 +12,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from peftsum.cost.forecast import Forecast
+from peftsum.cost.inference import InferenceCost
 from peftsum.cost.readings import Reading, Readings
+from peftsum.cost.section import Cost as CostSection
 from peftsum.dialogue_facts import DialogueFacts
 from peftsum.metrics.coverage import Coverage
 from peftsum.metrics.scores import RougeScore, ScoreReport
@@ -45,6 +48,16 @@ class System(Record):
     train: Readings | None = None
     """None for the untuned base."""
     evaluate: Readings | None = None
+    generated: int | None = None
+    """Summaries that ``evaluate`` is the cost of: more than are scored where dialogues were left out."""
+    forecast: Forecast | None = None
+    """What the training was expected to take; None where nothing was forecast."""
+    inference: list[InferenceCost] = Field(default_factory=list)
+    """What summaries cost in each arrangement, where that was measured."""
+    trained_on: str | None = None
+    """The machine of ``train``; None where it is not known."""
+    evaluated_on: str | None = None
+    """The machine of ``evaluate``."""
     statistics: dict[str, list[float]] = Field(default_factory=dict)
     """Scores of each dialogue by column (``rougeL_f``, …), in the same order in every system; empty where unknown."""
     coverage: Coverage | None = None
@@ -81,10 +94,14 @@ class Comparison(Record):
     """Which dialogues, scored or left out, stand in the systems' training data."""
     machine: dict[str, str] = Field(default_factory=dict)
     """Label to text: processor, GPU, versions."""
+    cost: CostSection = Field(default_factory=CostSection)
+    """Place, prices and device by which every system's joules and hours are turned into carbon and money."""
     facts: DialogueFacts | None = None
     """What is known of each dialogue; None where the dialogues are not known."""
     reference_coverage: Coverage | None = None
     """Which turns the references take up, the mean over those of a dialogue."""
+    pairs: list[tuple[str, str]] = Field(default_factory=list)
+    """Axes that the user chose to see against each other, besides the main ones: upwards, and the cost across."""
     created: str
     """ISO time."""
     systems: list[System] = Field(min_length=1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from peftsum.comparison import Comparison, verdict, verdict_basis
 from peftsum.report.figures import Picture, missing_figures
 from peftsum.report.hard import hard_section
+from peftsum.report.ledger import ledger_section
 from peftsum.report.notes import cost_sources, error_notes, facts, scope_note
 from peftsum.report.results import empty_cells
 from peftsum.report.significance import significance
@@ -111,6 +112,7 @@ def _context(comparison: Comparison, slicing: Slicing | None) -> dict[str, Any]:
         "generation": generation_table(comparison),
         "front": front_table(comparison),
         "hard": hard_section(comparison, slicing),
+        "ledger": ledger_section(comparison),
         "missing_figures": missing_figures(comparison, slicing),
         "small": SMALL,
         "error_notes": error_notes(comparison),

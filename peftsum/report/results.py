@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from peftsum.comparison import COSTS, ROUGES, Comparison, System, rouge, train_reading
 from peftsum.cost.readings import Reading
 from peftsum.metrics.errors.fitted import Checked
+from peftsum.report.ledger_columns import ledger_cells, ledger_columns, ledger_reason
 from peftsum.units import format_bytes
 
 Value = str | int | float | None
@@ -51,7 +52,8 @@ def result_columns(comparison: Comparison) -> list[str]:
     scores = [f"{name}_{part}" for name in ROUGES for part in ("f", "low", "high")]
     sizes = ["trainable_params", "total_params", "adapter_bytes"]
     costs = ["peak_memory_bytes", "train_wall_s", "train_energy_j", "train_energy_source"]
-    return ["system", "method", "quantize", "base", "n", *scores, *sizes, *costs, *error_names(comparison)]
+    ledger = ledger_columns(comparison)
+    return ["system", "method", "quantize", "base", "n", *scores, *sizes, *costs, *ledger, *error_names(comparison)]
 
 
 def result_row(comparison: Comparison, system: System) -> dict[str, Value]:
@@ -77,6 +79,7 @@ def result_row(comparison: Comparison, system: System) -> dict[str, Value]:
         "train_energy_j": COSTS["train_energy_j"].of(system),
         "train_energy_source": _source(energy),
     }
+    row |= ledger_cells(comparison, system)
     rates = system.scores.error_rates
     return row | {name: rates[name].rate if name in rates else None for name in error_names(comparison)}
 
@@ -102,14 +105,16 @@ def empty_cells(comparison: Comparison) -> list[EmptyCells]:
     for system in comparison.systems:
         for column, value in result_row(comparison, system).items():
             if value is None:
-                by_system.setdefault((system.system, _reason(system, column)), []).append(column)
+                by_system.setdefault((system.system, _reason(comparison, system, column)), []).append(column)
     grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (name, reason), columns in by_system.items():
         grouped.setdefault((reason, tuple(columns)), []).append(name)
     return [EmptyCells(systems, list(columns), reason) for (reason, columns), systems in grouped.items()]
 
 
-def _reason(system: System, column: str) -> str:
+def _reason(comparison: Comparison, system: System, column: str) -> str:
+    if (reason := ledger_reason(comparison, system, column)) is not None:
+        return reason
     if column == "adapter_bytes" and system.method == "full":
         size = "" if system.model_bytes is None else f" of {format_bytes(system.model_bytes)}"
         return f"full fine-tuning saves a whole model{size}, not an adapter"
