@@ -94,7 +94,7 @@ class AdapterBank:
         return left
 
     def remove(self, name: str) -> None:
-        """Let an adapter leave; spare slots beyond one in eight, and ranks that no other has, give their memory back."""
+        """Let an adapter leave; spare slots beyond one in eight and ranks that no other has give their memory back."""
         if name in self._slots:
             self._shrink(self._vacate(name))
 

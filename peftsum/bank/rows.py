@@ -19,7 +19,7 @@ class StackedFactors:
     """The factors of the adapters of one call, by layer."""
 
     layers: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
-    """Name of a layer to down (adapters, rank, in) and up (adapters, rank, out); smaller ranks are padded with zeros."""
+    """Name of a layer to down (adapters, rank, in) and up (adapters, rank, out); ranks are padded with zeros."""
     adapters: int
     """How many are stacked; the bare base is one of them, all zeros, where a row asks for it."""
 
@@ -79,14 +79,17 @@ class RowGroups:
     ) -> None:
         flat = x.flatten(0, -2)
         for y, (down, up) in pairs:
-            y.flatten(0, -2).addmm_(flat.to(down.dtype) @ down[slot].t(), up[slot])
+            y += ((flat.to(down.dtype) @ down[slot].t()) @ up[slot]).to(y.dtype).view(y.shape)
 
     def _add_by_row(self, pairs: list[tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]], x: torch.Tensor) -> None:
         import torch
 
         for y, (down, up) in pairs:
             inner = torch.bmm(x.to(down.dtype), down[self.slots].transpose(1, 2))  # (rows, positions, rank)
-            y.baddbmm_(inner, up[self.slots])
+            if y.dtype == up.dtype:
+                y.baddbmm_(inner, up[self.slots])
+            else:  # transformers keeps some layers in fp32
+                y += torch.bmm(inner, up[self.slots])
 
     def _add_by_adapter(
         self, pairs: list[tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]], x: torch.Tensor

@@ -7,6 +7,7 @@
 | generation settings on the scores of rows at unlike positions | ``constraints`` |
 | the model's layers in groups, merged and packed where that pays | ``plan``, ``linear`` |
 | encoder; decoder with static caches | ``encoder``, ``state`` |
+| what comes out | ``output`` |
 | transformers' own ``generate`` for what the loop cannot run | ``by_transformers`` |
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from peftsum.decoding.output import Decoded, texts_of
 from peftsum.progress import task
 from peftsum.recipe import Generation
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from peftsum.bank import StackedFactors
-    from peftsum.decoding.greedy import Decoded
+
+__all__ = ["DECODE_TOKENS", "Decoded", "decode", "decode_ids", "texts_of", "why_not"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +50,7 @@ def decode(
     decoded = decode_ids(
         model, sources, generation, title=title, batch_tokens=batch_tokens, factors=factors, slots=slots
     )
-    texts = tokenizer.batch_decode([d.ids for d in decoded], skip_special_tokens=True)
-    return [text.strip() for text in texts]
+    return texts_of(tokenizer, decoded)
 
 
 def decode_ids(
@@ -80,14 +82,14 @@ def decode_ids(
 
     from peftsum.decoding import by_transformers
     from peftsum.decoding.loop import MANY_TOKENS, Request, run
-    from peftsum.decoding.plan import Plan, why_not
+    from peftsum.decoding.plan import Plan
 
     if not sources:
         return []
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    reason = why_not(model) or by_transformers.reason_for(model, generation)
+    reason = why_not(model, generation)
     try:
         with torch.inference_mode(), _seeded(generation, device), task(title, len(sources), show=bool(title)) as shown:
             if reason is not None:
@@ -101,6 +103,13 @@ def decode_ids(
             return run(plan, request, stacked, batch_tokens, shown.advance)
     finally:
         model.train(was_training)
+
+
+def why_not(model: PreTrainedModel, generation: Generation | None = None) -> str | None:
+    """Return why the decode loop cannot run a model, or these settings, so that ``generate`` has to; None if it can."""
+    from peftsum.decoding import by_transformers, plan
+
+    return plan.why_not(model) or (by_transformers.reason_for(model, generation) if generation is not None else None)
 
 
 @contextmanager

@@ -7,11 +7,12 @@ by log-likelihood / length ** penalty, and the best of the others go on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from peftsum.decoding.constraints import Constraints
-from peftsum.decoding.greedy import Decoded
+from peftsum.decoding.output import Decoded
 from peftsum.decoding.state import DecoderState
 
 IMPOSSIBLE = -1e9  # transformers' score of what must not be chosen; -inf would differ where all are
@@ -38,7 +39,7 @@ class Beams:
         self._beams = beams = settings.num_beams
         self._early = settings.early_stopping
         self._candidates = max(2, 1 + len(constraints.eos)) * beams
-        options = {"device": self._device}
+        options: dict[str, Any] = {"device": self._device}
         self._running = torch.full((capacity, beams, longest + 1), start, **options)
         self._done = self._running.clone()
         self._running_scores = torch.zeros(capacity, beams, **options)

@@ -9,7 +9,7 @@ import torch
 
 from peftsum.batching import collate_sources, length_sorted_batches
 from peftsum.decoding.constraints import eos_ids
-from peftsum.decoding.greedy import Decoded
+from peftsum.decoding.output import Decoded
 from peftsum.recipe import Generation
 
 if TYPE_CHECKING:

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from peftsum.decoding.constraints import Constraints, sample
+from peftsum.decoding.output import Decoded
 from peftsum.decoding.state import DecoderState
-
-
-@dataclass
-class Decoded:
-    """One summary as token ids."""
-
-    ids: list[int]
-    """Without the start token; the end token, where it came, is the last."""
-    log_likelihoods: list[float] | None = None
-    """Of each token in nats, by the model alone: before settings forbid or weight anything. None where not asked."""
 
 
 class Greedy:

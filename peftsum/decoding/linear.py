@@ -124,10 +124,7 @@ class Projection:
         outs = self._base(x)
         for y, part in zip(outs, self.parts, strict=True):
             if part.down is not None and part.up is not None:
-                flat = x.reshape(-1, x.shape[-1]).to(part.down.dtype)
-                y.view(-1, y.shape[-1]).addmm_(flat @ part.down.t(), part.up) if y.is_contiguous() else y.add_(
-                    ((flat @ part.down.t()) @ part.up).view(y.shape)
-                )
+                y += ((x.to(part.down.dtype) @ part.down.t()) @ part.up).to(y.dtype)
         if rows is not None:
             rows.add_update(outs, x, [part.stack for part in self.parts])
         return outs
@@ -144,6 +141,4 @@ class Projection:
 
 def can_pack(device: torch.device) -> bool:
     """Tell whether oneDNN's own order of weights can be had."""
-    return (
-        device.type == "cpu" and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    return device.type == "cpu" and torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")

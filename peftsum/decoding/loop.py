@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from peftsum.decoding.beam import Beams
 from peftsum.decoding.constraints import Constraints, eos_ids
 from peftsum.decoding.encoder import Encoder
-from peftsum.decoding.greedy import Decoded, Greedy
+from peftsum.decoding.greedy import Greedy
+from peftsum.decoding.output import Decoded
 from peftsum.decoding.plan import Plan
 from peftsum.decoding.state import DecoderState, encode_into
 from peftsum.recipe import Generation
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 
 BUCKET_RATIO = 0.6  # sources of one bucket share caches: the shortest has this share of the longest's tokens, or more
 ENCODE_TOKENS = 2048  # source positions the encoder takes at once on a CPU: what it computes stays near its caches
-REFILL_SHARE = (
-    0.25  # of the rows must be free before more dialogues are encoded, so that the encoder has enough at once
-)
+REFILL_SHARE = 0.25  # of the rows must be free before more dialogues are encoded, for it takes some at once
 MANY_TOKENS = 4096  # source positions from which merging and packing weights pay for themselves
 
 
@@ -59,18 +56,21 @@ def run(
         done: called with how many more are finished.
     """
     found: dict[int, Decoded] = {}
-    for bucket in length_buckets([len(source) for source in request.sources], BUCKET_RATIO):
+    for bucket in length_buckets(request.sources, BUCKET_RATIO):
         for member, decoded in _run_bucket(plan, request, factors, batch_tokens, bucket):
             found[member] = decoded
             done(1)
     return [found[i] for i in range(len(request.sources))]
 
 
-def length_buckets(lengths: Sequence[int], ratio: float) -> list[list[int]]:
-    """Return indices by length, longest first, cut where a length falls under ``ratio`` of its bucket's longest."""
+def length_buckets(sources: Sequence[Sequence[int]], ratio: float) -> list[list[int]]:
+    """Return indices by length, longest first, cut where a length falls under ``ratio`` of its bucket's longest.
+
+    Equal sources stand side by side, so that the encoder meets them at once.
+    """
     buckets: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not buckets or lengths[index] < ratio * lengths[buckets[-1][0]]:
+    for index in sorted(range(len(sources)), key=lambda i: (-len(sources[i]), *sources[i])):
+        if not buckets or len(sources[index]) < ratio * len(sources[buckets[-1][0]]):
             buckets.append([])
         buckets[-1].append(index)
     return buckets
@@ -96,7 +96,7 @@ def _run_bucket(
         if left and (free >= REFILL_SHARE * capacity or free >= left or not len(state)):
             for members in _encoder_batches(plan, request, [next(waiting) for _ in range(min(free, left))]):
                 slots = [request.slots[i] if request.slots is not None else 0 for i in members]
-                encode_into(state, encoder, [request.sources[i] for i in members], slots, adapters)
+                encode_into(state, encoder, [request.sources[i] for i in members], slots, factors)
                 search.admit(members, [request.ends[i] for i in members] if request.ends is not None else None)
                 left -= len(members)
         yield from search.step()

@@ -33,7 +33,8 @@ class Norm:
         if states.dtype == self.weight.dtype == torch.float32 and states.device.type == "cpu":
             norm = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
             inverse = norm.square_().mul_(1 / states.shape[-1]).add_(self.epsilon).rsqrt_()
-            return (states * inverse).mul_(self.weight)
+            scaled: torch.Tensor = (states * inverse).mul_(self.weight)
+            return scaled
         variance = states.float().pow(2).mean(-1, keepdim=True)
         normed = states * torch.rsqrt(variance + self.epsilon)
         if self.weight.dtype in {torch.float16, torch.bfloat16}:
@@ -108,7 +109,7 @@ class Plan:
         self.config = net.config
         self.embed: nn.Module = net.decoder.embed_tokens
         self.embed_source: nn.Module = net.encoder.embed_tokens
-        self.device = next(net.parameters()).device
+        self.device: torch.device = next(net.parameters()).device
         self.encoder_bias: Any = net.encoder.block[0].layer[0].SelfAttention
         self.decoder_bias: Any = net.decoder.block[0].layer[0].SelfAttention
         self.encoder = [self._encoder_layer(b, f"encoder.block.{i}") for i, b in enumerate(net.encoder.block)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from peftsum.bank import RowGroups
+from peftsum.bank import RowGroups, StackedFactors
 from peftsum.decoding.encoder import Encoder
 from peftsum.decoding.plan import DecoderLayer, Plan
 
@@ -36,7 +36,8 @@ class DecoderState:
     ) -> None:
         self._plan, self._beams, self._adapters = plan, beams, adapters
         heads, width = plan.heads
-        layers, options = len(plan.decoder), {"dtype": plan.dtype, "device": plan.device}
+        layers = len(plan.decoder)
+        options: dict[str, Any] = {"dtype": plan.dtype, "device": plan.device}
         self._own = torch.zeros(2, layers, groups * beams, heads, longest_output, width, **options)
         self._cross = torch.zeros(2, layers, groups, heads, longest_source, width, **options)
         self._hidden = torch.zeros(groups, longest_source, **options)  # -inf beyond a source's end
@@ -163,15 +164,37 @@ class DecoderState:
 
 
 def encode_into(
-    state: DecoderState, encoder: Encoder, sources: Sequence[Sequence[int]], slots: Sequence[int], adapters: int
+    state: DecoderState,
+    encoder: Encoder,
+    sources: Sequence[Sequence[int]],
+    slots: Sequence[int],
+    factors: StackedFactors | None,
 ) -> None:
-    """Run the encoder on sources and take them in as groups; ``slots`` and ``adapters`` as in :class:`DecoderState`."""
-    rows = RowGroups(slots, adapters, encoder.device) if adapters else None
-    state.admit(encoder(sources, rows), [len(source) for source in sources], slots)
+    """Run the encoder on sources and take them in as groups.
+
+    A source that stands there twice is encoded once where the adapters leave the encoder alone.
+
+    Args:
+        state: the caches.
+        encoder: of the same plan.
+        sources: token ids of each.
+        slots: which stacked adapter each has.
+        factors: the stacked adapters.
+    """
+    lengths = [len(source) for source in sources]
+    if factors is not None and factors.touches("encoder."):
+        states = encoder(sources, RowGroups(slots, factors.adapters, state.device))
+    else:
+        distinct = {source: i for i, source in enumerate(dict.fromkeys(map(tuple, sources)))}
+        states = encoder(list(distinct), None)
+        if len(distinct) < len(sources):
+            states = states[torch.tensor([distinct[tuple(source)] for source in sources], device=state.device)]
+    state.admit(states, lengths, slots)
 
 
 def _bias_by_position(plan: Plan, longest: int) -> torch.Tensor:
     """Return (queries, heads, keys): T5's bias, -inf for keys that come after the query."""
     bias = plan.decoder_bias.compute_bias(longest, longest)[0].detach().to(plan.dtype)  # (heads, queries, keys)
     later = torch.ones(longest, longest, dtype=torch.bool, device=bias.device).triu(1)
-    return bias.masked_fill(later, HIDDEN).transpose(0, 1).contiguous()
+    masked: torch.Tensor = bias.masked_fill(later, HIDDEN).transpose(0, 1).contiguous()
+    return masked
