@@ -31,16 +31,16 @@ class AdapterBank:
         >>> bank.add("news", read_factors(config, tensors, net))
         []
         >>> bank.stacked(["news", None])[1]
-        [1, 0]
+        [0, 1]
     """
 
     def __init__(self, device: torch.device, max_bytes: int | None = None) -> None:
         self._device = device
         self.max_bytes = max_bytes
         self._slots: OrderedDict[str, int] = OrderedDict()
-        """Name to slot, least recently used first. Slot 0 is the bare base."""
+        """Name to slot, least recently used first."""
         self._free: list[int] = []
-        self._capacity = 1
+        self._capacity = 0
         self._layers: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._shapes: dict[str, dict[str, tuple[int, int, int]]] = {}
         """Name of a resident to the (rank, in, out) of its layers."""
@@ -61,10 +61,8 @@ class AdapterBank:
         """Bytes of all stacks, padding and spare slots included."""
         return sum(t.nbytes for pair in self._layers.values() for t in pair)
 
-    def slot(self, name: str | None) -> int:
-        """Return where an adapter lies, and count it as used now; the bare base, None, is 0."""
-        if name is None:
-            return 0
+    def slot(self, name: str) -> int:
+        """Return where an adapter lies, and count it as used now."""
         self._slots.move_to_end(name)
         return self._slots[name]
 
@@ -118,18 +116,21 @@ class AdapterBank:
         """
         import torch
 
-        chosen = sorted({self.slot(name) for name in names})
+        chosen = sorted({self.slot(name) for name in names if name is not None})
         place = {slot: i for i, slot in enumerate(chosen)}
-        rows = [place[self._slots[name] if name is not None else 0] for name in names]
-        whole = chosen == list(range(self._capacity))
-        index = torch.tensor(chosen, device=self._device)
+        rows = [place[self._slots[name]] if name is not None else len(chosen) for name in names]
+        bare = None in names
+        whole = not bare and chosen == list(range(self._capacity))
+        index = torch.tensor(chosen, device=self._device, dtype=torch.long)
         used = {layer for name in set(names) if name is not None for layer in self._shapes[name]}
-        layers = {
-            layer: (down, up) if whole else (down[index], up[index])
-            for layer, (down, up) in self._layers.items()
-            if layer in used
-        }
-        return StackedFactors(layers, len(chosen)), rows
+
+        def taken(stack: torch.Tensor) -> torch.Tensor:
+            if whole:
+                return stack
+            return torch.cat([stack[index], stack.new_zeros(1, *stack.shape[1:])]) if bare else stack[index]
+
+        layers = {layer: (taken(down), taken(up)) for layer, (down, up) in self._layers.items() if layer in used}
+        return StackedFactors(layers, len(chosen) + bare), rows
 
     def layers_of(self, name: str) -> dict[str, LayerFactors]:
         """Return the factors of one adapter, views into the stacks."""
@@ -149,7 +150,7 @@ class AdapterBank:
         left: list[str] = []
         while True:
             staying = [name for name in self._slots if name not in left and name != new]
-            needed = _stack_bytes([*(self._shapes[name] for name in staying), shapes], len(staying) + 2, width)
+            needed = _stack_bytes([*(self._shapes[name] for name in staying), shapes], len(staying) + 1, width)
             if needed <= self.max_bytes:
                 return left
             if not candidates:
@@ -164,8 +165,8 @@ class AdapterBank:
         if not self._free:
             residents = len(self._slots) + 1
             spare = residents // SPARE if self.max_bytes is None else 0
-            self._free = list(range(self._capacity, residents + 1 + spare))[::-1]
-            self._capacity = residents + 1 + spare
+            self._free = list(range(self._capacity, residents + spare))[::-1]
+            self._capacity = residents + spare
         for layer, pair in list(self._layers.items()):
             self._resize(layer, pair[0].shape[1])
         for layer, (rank, _, _) in shapes.items():
@@ -180,7 +181,7 @@ class AdapterBank:
     def _shrink(self, freed: Iterable[str]) -> None:
         """Move the last residents into free slots where too many are free, and drop what no resident needs."""
         if not self._slots:
-            self._layers, self._capacity, self._free = {}, 1, []
+            self._layers, self._capacity, self._free = {}, 0, []
             return
         for layer in freed:
             ranks = [shapes[layer][0] for shapes in self._shapes.values() if layer in shapes]
@@ -190,7 +191,7 @@ class AdapterBank:
                 self._resize(layer, max(ranks))
         if len(self._free) <= max(1, len(self._slots) // SPARE) and self.max_bytes is None:
             return
-        wanted = len(self._slots) + 1
+        wanted = len(self._slots)
         holes = sorted(slot for slot in self._free if slot < wanted)
         for name, slot in list(self._slots.items()):
             if slot >= wanted:

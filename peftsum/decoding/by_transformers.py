@@ -78,21 +78,15 @@ def run(
         likelihoods = _log_likelihoods(model, inputs, output) if scored else None
         for row, i in enumerate(batch):
             ids = output[row, 1:].tolist()
-            ids = ids[: _length(ids, eos, pad)]
+            ids = ids[: _length(ids, eos)]
             found[i] = Decoded(ids, likelihoods[row][: len(ids)] if likelihoods is not None else None)
         done(len(batch))
     return [found[i] for i in range(len(sources))]
 
 
-def _length(ids: list[int], eos: set[int], pad: int) -> int:
-    """Return how many tokens come before the padding, the end token counted."""
-    ends = [i for i, token in enumerate(ids) if token in eos]
-    if ends:
-        return ends[0] + 1
-    length = len(ids)
-    while length and ids[length - 1] == pad:
-        length -= 1
-    return length
+def _length(ids: list[int], eos: set[int]) -> int:
+    """Return how many tokens come before the padding, the end token counted; without one none is padding."""
+    return next((i + 1 for i, token in enumerate(ids) if token in eos), len(ids))
 
 
 def _log_likelihoods(model: Any, inputs: dict[str, torch.Tensor], output: torch.Tensor) -> list[list[float]]:
