@@ -140,6 +140,9 @@ class Generation(Section):
     """Penalty on tokens already written; 1 is off."""
     length_penalty: float = 1.0
     """Exponent on the length in beam scores."""
+    early_stopping: bool | Literal["never"] = False
+    """When a beam search ends: once no running beam looks able to win (false), once there are as many summaries as
+    beams (true), or once none can win at any length (`never`)."""
     seed: int = Field(13, ge=0, lt=SEEDS)
     """Seed of sampling."""
 
