@@ -6,6 +6,8 @@ JOULES_PER_WATT_HOUR = 3600.0
 KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
+GIGA = 1e9
+TERA = 1e12
 MEGABYTE = 10**6  # file sizes are quoted in decimal megabytes, as file managers and hubs do
 
 
