@@ -1,4 +1,4 @@
-"""Devices by name: those of the shipped table, a GPU of which only the memory is known, and the machine this runs on."""
+"""Devices by name: the shipped table, a GPU of which only the memory is known, and the machine this runs on."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from peftsum.units import GIB, GIGA, TERA, format_bytes
 
 THIS_MACHINE = "this machine"
 CPU = "cpu"
-# Of the gigabytes on the box a process gets 0.954 (RTX 4060, 8 GB), 0.967 (RTX 3060 laptop, 6 GB), 0.979 (RTX 3060, 12 GB),
-# 0.98 (RTX 4090), and 0.91 to 0.93 where GDDR memory keeps ECC (T4, L4, A10): those are in the table by name.
+# Of the gigabytes on the box a process gets 0.954 (RTX 4060, 8 GB), 0.967 (RTX 3060 laptop, 6 GB), 0.979 (RTX 3060,
+# 12 GB), 0.98 (RTX 4090), and 0.91 to 0.93 where GDDR memory keeps ECC (T4, L4, A10): those are in the table by name.
 NOMINAL_SHARE = 0.95
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(gib|gb|g)", re.IGNORECASE)
 
@@ -159,7 +159,5 @@ def _this_cpu(name: str) -> Target:
 
 def _as_floats(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its whole numbers as floats, which strict sections want."""
-    numbers = {
-        key: float(value) for key, value in row.items() if isinstance(value, int) and not isinstance(value, bool)
-    }
+    numbers = {key: float(row[key]) for key in ("memory_gib", "gb_per_s", "watts")}
     return {**row, **numbers, "flops": {dtype: float(rate) for dtype, rate in row["flops"].items()}}
