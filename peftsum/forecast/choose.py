@@ -2,11 +2,11 @@
 
 What is best is a matter of order, and this is the one taken, each with its reason:
 
-1. The largest base. Of T5's sizes each gained 2 to 8 ROUGE-L over the next smaller, and no way of tuning made up for one
-   (Dettmers et al. 2023, table 3).
+1. The largest base. Of T5's sizes each gained 2 to 8 ROUGE-L over the next smaller, and no way of tuning made up for
+   one (Dettmers et al. 2023, table 3).
 2. Full tuning before LoRA (1.5 to 2.5 ROUGE-L apart, docs/results.md), LoRA on a 16-bit base before LoRA on a 4-bit one
-   (as good within 1 ROUGE-L, and slower), that before an 8-bit one (no better, and slower still); where the device has no
-   bf16, in which 4-bit layers compute, 8-bit before 4-bit.
+   (as good within 1 ROUGE-L, and slower), that before an 8-bit one (no better, and slower still); where the device has
+   no bf16, in which 4-bit layers compute, 8-bit before 4-bit.
 3. No gradient checkpointing before some, which costs a third of the time; then the largest batches. A step has the
    recipe's tokens in any case: what batches lose, accumulation makes up.
 
