@@ -28,8 +28,8 @@ Exit codes: 0 it fits, or is too close to call, 3 it does not fit any device nam
     "gpus",
     multiple=True,
     metavar="NAME",
-    help="Device: 8GB (as on the box), 7.5GiB (exactly), t4, l4, a10g, a100, h100, h200, rtx4060, …, or cpu. Repeatable; "
-    "default is this machine.",
+    help="Device: 8GB (as on the box), 7.5GiB (exactly), t4, l4, a10g, a100, h100, h200, rtx4060, …, or cpu. "
+    "Repeatable; default is this machine.",
 )
 @click.option(
     "--choose",
