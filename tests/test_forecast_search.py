@@ -166,6 +166,10 @@ def test_smaller_batches_keep_the_tokens_of_a_step_and_hold_the_longest_dialogue
         assert option["train.batch_tokens"] >= longest_pair(recipe)
 
 
+def _tokens_a_step(recipe: Recipe) -> int:
+    return recipe.train.batch_tokens * recipe.train.accumulate
+
+
 def _chosen(recipe: Recipe, target: Target) -> Recipe | None:
     try:
         return choose(recipe, target, forecast_of).recipe

@@ -10,9 +10,11 @@ from typing import Any
 import yaml
 from pydantic import Field
 
+from peftsum.cost.limits import ram_bytes
 from peftsum.cost.machine import describe_machine
 from peftsum.exceptions import UsageError
 from peftsum.forecast.target import Target
+from peftsum.model import default_device, has_bf16
 from peftsum.registry import nearest
 from peftsum.section import Section
 from peftsum.units import GIB, GIGA, TERA, format_bytes
@@ -75,7 +77,7 @@ def find_target(name: str | None = None) -> Target:
         UsageError: there is no such device; the hint names the nearest, or all.
     """
     if name is None or _plain(name) == _plain(THIS_MACHINE):
-        return _this_machine()
+        return target_here(default_device())
     if _plain(name) == CPU:
         return _this_cpu(CPU)
     found = _by_spelling().get(_plain(name))
@@ -114,14 +116,17 @@ def _of_size(size: float, *, exact: bool) -> Target:
     )
 
 
-def _this_machine() -> Target:
+def target_here(device: str) -> Target:
+    """Return this machine as a training on one of its devices finds it.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:1", ….
+    """
+    if not device.startswith("cuda"):
+        return _this_cpu(THIS_MACHINE)
     import torch
 
-    if not torch.cuda.is_available():
-        return _this_cpu(THIS_MACHINE)
-    from peftsum.model import has_bf16
-
-    properties = torch.cuda.get_device_properties(0)
+    properties = torch.cuda.get_device_properties(device)
     memory_bytes = int(properties.total_memory)
     known = _by_torch_name(properties.name)
     return Target(
@@ -130,7 +135,7 @@ def _this_machine() -> Target:
         kind="cuda",
         memory_bytes=memory_bytes,
         here=True,
-        bf16=has_bf16("cuda"),
+        bf16=has_bf16(device),
         source="driver" if known is None else f"memory: driver; rates: {known.source}, {known.url}",
         **({} if known is None else known.target().model_dump(include={"flops", "bytes_per_s", "watts"})),
     )
@@ -142,15 +147,14 @@ def _by_torch_name(name: str) -> Device | None:
 
 
 def _this_cpu(name: str) -> Target:
-    from peftsum.model import has_bf16
-
     machine = describe_machine()
-    ram = f", {format_bytes(machine.ram_bytes)}" if machine.ram_bytes else ""
+    memory_bytes = ram_bytes()
+    cores = machine.usable_cores or machine.logical_cores or "?"
     return Target(
         name=name,
-        title=f"{machine.cpu or 'this processor'}, {machine.usable_cores or machine.logical_cores or '?'} cores{ram}",
+        title=f"{machine.cpu or 'this processor'}, {cores} cores, {format_bytes(memory_bytes)}",
         kind="cpu",
-        memory_bytes=machine.ram_bytes,
+        memory_bytes=memory_bytes,
         here=True,
         bf16=has_bf16("cpu"),
         source="this machine's operating system",
