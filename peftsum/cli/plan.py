@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -72,8 +73,8 @@ def plan(
     else:
         from rich.console import Console
 
-        from peftsum.report.plan import render_plan
+        from peftsum.report.plan import WIDTH, render_plan
 
-        Console(soft_wrap=True).print(render_plan(made))
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(render_plan(made), soft_wrap=True)
     if made.misfit:
         click.get_current_context().exit(EXIT_MISFIT)

@@ -12,8 +12,8 @@ from peftsum.exceptions import HubError, ModelError, UsageError
 from peftsum.forecast.changes import Change, ForecastOf, changes_that_fit
 from peftsum.forecast.choose import LONGEST_S, Choice
 from peftsum.forecast.choose import choose as choose_recipe
+from peftsum.forecast.core import forecast
 from peftsum.forecast.devices import find_target
-from peftsum.forecast.forecast import forecast
 from peftsum.forecast.moves import with_settings
 from peftsum.forecast.target import Target
 from peftsum.forecast.verdict import Verdict, judge
@@ -22,7 +22,6 @@ from peftsum.forecast.writing import chosen_text
 from peftsum.prepare import Prepared, prepare
 from peftsum.recipe import Model, Recipe
 from peftsum.section import Record
-from peftsum.units import format_bytes
 
 
 class DevicePlan(Record):
@@ -133,7 +132,7 @@ def _planned(recipe: Recipe, target: Target, prepared: Prepared | None, source: 
         forecast=expected,
         verdict=verdict,
         changes=changes_that_fit(recipe, target, forecast_of) if tight else (),
-        notes=_notes(recipe, target, expected, forecast_of),
+        notes=_notes(target),
     )
 
 
@@ -174,24 +173,15 @@ def _data(recipe: Recipe) -> tuple[Prepared | None, str]:
     try:
         return prepare(stand_in), f"the recipe's data, counted with the tokenizer of {STAND_IN}"
     except HubError as error:
-        return None, f"every dialogue taken to be as long as the recipe allows, since {error.message}"
+        reason = error.message.split(" (")[0]
+        return None, f"every dialogue taken to be as long as the recipe allows: {reason}"
 
 
-def _notes(recipe: Recipe, target: Target, expected: Forecast, forecast_of: ForecastOf) -> tuple[str, ...]:
-    """Say what the device and the quantization mean for this recipe."""
-    notes = []
-    if recipe.model.quantize != "none":
-        plain = with_settings(recipe, {"model.quantize": "none"})
-        more = forecast_of(plain).peak_memory_bytes.value if plain else 0.0
-        if 0 < more <= expected.peak_memory_bytes.value:
-            bits = "8-bit" if recipe.model.quantize == "int8" else "4-bit"
-            notes.append(
-                f"{bits} takes no less memory here than none would: {format_bytes(expected.peak_memory_bytes.value)} "
-                f"against {format_bytes(more)}, and is slower; set model.quantize: none"
-            )
-    if target.kind == "cuda" and not target.bf16:
-        notes.append(
-            f"{target.title} has no bf16: precision auto is fp32 there, which doubles weights and activations; "
-            "precision: bf16 saves the memory and is emulated, and so slower"
-        )
-    return tuple(notes)
+def _notes(target: Target) -> tuple[str, ...]:
+    """Say what a reader should know of the device."""
+    if target.kind != "cuda" or target.bf16:
+        return ()
+    return (
+        f"{target.title}, has no bf16: precision auto is fp32 there, which doubles weights and activations; "
+        "precision bf16 saves that memory, and is emulated and so slower",
+    )

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 STYLES = {"fits": "bold green", "too close to call": "bold yellow", "does not fit": "bold red", "unknown": "bold"}
-NOT_KNOWN = "not known"
+NOT_KNOWN = "unknown"
+WIDTH = 100
 
 
 def render_plan(plan: Plan) -> Group:
@@ -26,14 +27,15 @@ def render_plan(plan: Plan) -> Group:
     recipe = plan.recipe
     quantize = f", {recipe.model.quantize}" if recipe.model.quantize != "none" else ""
     head = Text(f"{recipe.name}: {recipe.method.label()} on {recipe.model.base}{quantize}", style="bold")
-    parts = [head, Text(f"batches from {plan.workload}")]
+    parts = [head]
     if len(plan.devices) == 1:
         device = plan.devices[0]
         parts += [_origin(device), _items(device), *_costs(device), _verdict(device)]
     else:
         parts += [_side_by_side(plan)]
+    notes = [note for device in plan.devices for note in (*device.forecast.notes, *device.notes)]
+    parts += [Text(f"note: {note}") for note in dict.fromkeys(notes)]
     for device in plan.devices:
-        parts += [Text(f"note: {note}") for note in dict.fromkeys((*device.forecast.notes, *device.notes))]
         parts += _changes(device, named=len(plan.devices) > 1)
     return Group(*parts)
 
