@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,6 +33,7 @@ from peftsum.model import Base, base_revision, count_parameters, default_device,
 from peftsum.prepare import Prepared, prepare
 from peftsum.ranks import Ranks, fresh_accelerate_state, start_ranks
 from peftsum.recipe import Recipe
+from peftsum.training_model import checkpoint_gradients
 from peftsum.version import __version__
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ def train(
     if ranks.count == 1:
         fresh_accelerate_state()
     _seed(recipe.train.seed)
-    base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=_dropout(recipe))
+    base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=recipe.dropout)
     model = recipe.method.attach(base.model)
     if recipe.train.gradient_checkpointing:
-        _checkpoint_gradients(model)
+        checkpoint_gradients(model)
     earlier, record = ranks.on_main(lambda: _open_run(run_dir, adapter_dir, prepared, base, model, ranks, forecast))
     try:
         with measure(recipe.cost, device) as measurement, _lack_of_memory_explained(), ranks.watched():
@@ -306,19 +306,6 @@ def _lack_of_memory_explained() -> Iterator[None]:
             "not enough memory for this training",
             hint="lower train.batch_tokens (and raise train.accumulate), or set train.gradient_checkpointing: true",
         ) from error
-
-
-def _dropout(recipe: Recipe) -> float | None:
-    if recipe.train.dropout is None and recipe.method.frozen_base:
-        return 0.0
-    return recipe.train.dropout
-
-
-def _checkpoint_gradients(model: PreTrainedModel) -> None:
-    model.enable_input_require_grads()  # a frozen embedding would cut the graph before the first checkpoint
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # transformers 5.23 renames what 5.15, the oldest taken, has
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _seed(seed: int) -> None:
