@@ -139,7 +139,7 @@ def _forecast(prepared: Prepared, device: str, ranks: Ranks, *, refuse: bool) ->
         return None
     announce(expected)
     if refuse:
-        refuse_misfit(expected, prepared)
+        refuse_misfit(expected, prepared.recipe)
     return expected.forecast
 
 

@@ -14,6 +14,7 @@ from peftsum.forecast.plan import forecaster
 from peftsum.forecast.target import Target
 from peftsum.forecast.text import forecast_line
 from peftsum.prepare import Prepared
+from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def expect(prepared: Prepared, device: str) -> Expected | None:
         return None
 
 
-def refuse_misfit(expected: Expected, prepared: Prepared) -> None:
+def refuse_misfit(expected: Expected, recipe: Recipe) -> None:
     """Refuse a training whose least forecast is more than this machine has to give.
 
     Raises:
@@ -60,14 +61,14 @@ def refuse_misfit(expected: Expected, prepared: Prepared) -> None:
     raise MisfitError(
         f"this training takes at least {format_bytes(peak.low)}, and {expected.target.title} has "
         f"{format_bytes(memory_bytes)} to give now",
-        hint=_remedy(expected, prepared),
+        hint=_remedy(expected, recipe),
     )
 
 
-def _remedy(expected: Expected, prepared: Prepared) -> str:
+def _remedy(expected: Expected, recipe: Recipe) -> str:
     anyway = "--ignore-forecast trains all the same"
     try:
-        changes = changes_that_fit(prepared.recipe, expected.target, expected.forecast_of, most=1)
+        changes = changes_that_fit(recipe, expected.target, expected.forecast_of, most=1)
     except Exception as error:  # the refusal stands without it
         logger.debug("no change found: %s", error)
         return anyway
