@@ -15,23 +15,12 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from peftsum.cost.forecast import Part
+from peftsum.forecast.operations import Operation, describe
 
 Label = Callable[[tuple[int, ...], Part], Part]
 """From a new tensor's shape and the phase's part to its own part."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """One kind of operation of a step, as far as its time depends on it."""
-
-    matmul: bool
-    flops: int
-    """Of one of them; 0 but for matrix products."""
-    moved_bytes: int
-    """Read and written by one of them."""
 
 
 @dataclass
@@ -59,7 +48,8 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.now: Counter[Part] = Counter()
         self.total_bytes = 0
         self.peak = Snapshot()
-        self.work: Counter[Work] = Counter()
+        self.work: Counter[Operation] = Counter()
+        self.calls = 0
 
     @contextmanager
     def phase(self, part: Part) -> Iterator[None]:
@@ -77,7 +67,11 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def restart(self) -> None:
         """Forget the peak and the work so far; what is alive stays."""
         self.peak = Snapshot(self.total_bytes, dict(self.now))
-        self.work = Counter()
+        self.restart_work()
+
+    def restart_work(self) -> None:
+        """Forget the work so far."""
+        self.work, self.calls = Counter(), 0
 
     def hold(self, tensors: Iterable[torch.Tensor], part: Part) -> None:
         """Count tensors that were there before, or move those already counted to another part."""
@@ -106,8 +100,9 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if self._label is not None:
                     part = self._label(tuple(tensor.shape), part)
                 self._add(storage, part)
-        if not func.is_view:
-            self._count(func, args, kwargs, out, made)
+        self.calls += 1
+        if not func.is_view and func not in FREE:
+            self.work[describe(func, args, kwargs, made)] += 1
         return out
 
     def _add(self, storage: torch.UntypedStorage, part: Part) -> None:
@@ -122,21 +117,6 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         _, size, part = self._known.pop(key)
         self.now[part] -= size
         self.total_bytes -= size
-
-    def _count(self, func: Any, args: Any, kwargs: Any, out: Any, made: list[torch.Tensor]) -> None:
-        formula = flop_registry.get(func._overloadpacket)
-        read = [t for t in _flat(args) if isinstance(t, torch.Tensor)]
-        moved = sum(t.numel() * t.element_size() for t in read) + sum(t.numel() * t.element_size() for t in made)
-        flops = int(formula(*args, **kwargs, out_val=out)) if formula is not None else 0
-        self.work[Work(formula is not None, flops, moved)] += 1
-
-
-def _flat(args: Iterable[Any]) -> Iterator[Any]:
-    for arg in args:
-        if isinstance(arg, list | tuple):
-            yield from _flat(arg)
-        else:
-            yield arg
 
 
 def _counted_index(func: Any, args: Any) -> Any:
@@ -156,6 +136,9 @@ def _counted_index(func: Any, args: Any) -> Any:
             indices.append(index)
     return (args[0], indices, *args[2:])
 
+
+FREE = {torch.ops.aten.empty.memory_format, torch.ops.aten.empty_strided.default, torch.ops.aten.empty_like.default}
+"""Operations that compute nothing."""
 
 TRUE_PLACES: dict[tuple[int, ...], int] = {}
 """Shape of a mask to its true places, for the batch at hand."""

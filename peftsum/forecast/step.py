@@ -16,7 +16,8 @@ from peftsum.batching import Encoded
 from peftsum.cost.forecast import Part
 from peftsum.engine import dropout
 from peftsum.engine.place import assumed
-from peftsum.forecast.live import TRUE_PLACES, LiveStorages, Snapshot, Work
+from peftsum.forecast.live import TRUE_PLACES, LiveStorages, Snapshot
+from peftsum.forecast.operations import Operation, Work
 from peftsum.forecast.quantized import Quantized
 from peftsum.forecast.skeleton import build_skeleton
 from peftsum.forecast.workload import Lengths, padded
@@ -36,9 +37,11 @@ class StepCost:
     """Bytes alive between steps: weights, quantization, adapters, optimizer state."""
     peak: Snapshot
     """Bytes alive at the peak of the step, those included."""
-    work: dict[Work, int]
+    work: Work
     """Operations of forward and backward for one batch, and how often."""
-    optimizer_work: dict[Work, int] = field(default_factory=dict)
+    calls: int
+    """Of the dispatcher in forward and backward, views included."""
+    optimizer_work: Work
     """Operations of clipping and of the optimizer's step."""
     counts: dict[str, int] = field(default_factory=dict)
     """Parameters by dtype, and quantized layers, for notes to a reader."""
@@ -64,7 +67,7 @@ def step_cost(recipe: Recipe, batch: Lengths, *, kind: str, bf16: bool) -> StepC
     live = LiveStorages(_label(model, batch), CUDA_GRANULE if kind == "cuda" else 1)
     _hold(live, model)
     counts = _counts(model)
-    with mode, assumed(kind), _fake_friendly(), _gpu_attention(kind), live:
+    with mode, assumed(kind), _fake_friendly(live), _gpu_attention(kind), live:
         _warm_up(optimizer, live)
         held: dict[Part, int] = {part: size for part, size in live.now.items() if size and part != "gradients"}
         live.restart()
@@ -74,19 +77,19 @@ def step_cost(recipe: Recipe, batch: Lengths, *, kind: str, bf16: bool) -> StepC
             TRUE_PLACES[rows, wide] = sum(t for _, t in batch)
         with _gradients_labelled(model, live):
             for _ in range(min(2, recipe.train.accumulate)):  # the second finds the first one's gradients
-                live.work.clear()
+                live.restart_work()
                 live.enter_phase("activations")
                 with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
                     loss = training(inputs)
                 part = loss.float() * 0.5
                 live.enter_phase("workspace")
                 part.backward()
-            work = dict(live.work)
-            live.work.clear()
+            work, calls = live.work, live.calls
+            live.restart_work()
             if recipe.train.max_grad_norm is not None:
                 torch.nn.utils.clip_grad_norm_(list(model.parameters()), recipe.train.max_grad_norm)
             optimizer.step()
-    return StepCost(held, live.peak, work, dict(live.work), counts)
+    return StepCost(held, live.peak, work, calls, live.work, counts)
 
 
 def _warm_up(optimizer: torch.optim.Optimizer, live: LiveStorages) -> None:
@@ -171,10 +174,12 @@ def _examples(batch: Lengths) -> list[Encoded]:
 
 
 @contextmanager
-def _fake_friendly() -> Iterator[None]:
-    """Let the engine's dropout take random words without drawing any."""
+def _fake_friendly(live: LiveStorages) -> Iterator[None]:
+    """Let the engine's dropout take random words without drawing any; that they take time is noted."""
+    draw = dropout.random_words
 
     def words(count: int) -> torch.Tensor:
+        live.work[Operation(draw, (count,), (), ())] += 1
         return torch.empty(count, dtype=torch.int16)
 
     with patch.object(dropout, "random_words", words):

@@ -35,10 +35,8 @@ class Workload:
     source: str = "the recipe's data"
     """Where the lengths come from, for a reader."""
 
-    @property
-    def batches_in_all(self) -> float:
-        """Batches of the whole training; more than are listed where the data is not known."""
-        return max(len(self.batches), self.steps)
+    batches_a_step: float = 1.0
+    """Batches whose gradients an optimizer step sums, in the mean."""
 
 
 def workload_of(recipe: Recipe, kind: str, *, plain_t5: bool = True) -> Workload:
@@ -85,6 +83,7 @@ def from_prepared(
         validations=math.ceil(len(plan) / every) if checks else 0,
         tokens_held=sum(s + t for s, t in lengths),
         source=source,
+        batches_a_step=len(batches) / len(plan),
     )
 
 
@@ -104,7 +103,8 @@ def full_workload(recipe: Recipe, dialogues: int | None = None, steps: int | Non
     checks = (longest,) * train.eval_examples
     every = train.eval_every or max(1, -(-steps // VALIDATIONS))
     source = "no data read: every dialogue taken to be as long as the recipe allows"
-    return Workload((batch,), steps, checks, math.ceil(steps / every) if checks else 0, source=source)
+    validations = math.ceil(steps / every) if checks else 0
+    return Workload((batch,), steps, checks, validations, source=source, batches_a_step=train.accumulate)
 
 
 def full_batch(dialogue: tuple[int, int], budget: int) -> Lengths:
