@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftsum.model import local_folder, read_config
-from peftsum.recipe import Model
+from peftsum.recipe import Model, Recipe
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -37,6 +37,28 @@ def base_config(model: Model) -> tuple[PretrainedConfig, bool]:
     folder = local_folder(model.base)
     own_head = HEAD in _names(folder) if folder is not None else not getattr(config, "scale_decoder_outputs", True)
     return config, own_head
+
+
+def least_weight_bytes(recipe: Recipe) -> float:
+    """Return what the weights of a T5 and their optimizer take at the least, by arithmetic: a bound, not a forecast.
+
+    Layers that quantization leaves out (``wo``, embeddings, head) are counted at two bytes a weight, as in bf16.
+
+    Raises:
+        ModelError, HubError: as for :func:`base_config`.
+    """
+    config, own_head = base_config(recipe.model)
+    inner, wide = config.num_heads * config.d_kv, config.d_ff * config.d_model
+    gates = 2 if config.feed_forward_proj.startswith("gated") else 1
+    layers = config.num_layers + config.num_decoder_layers
+    attention = 4 * config.d_model * inner * (config.num_layers + 2 * config.num_decoder_layers)
+    linear, left_out = attention + gates * wide * layers, wide * layers
+    words = config.vocab_size * config.d_model * (2 if own_head else 1)
+    if not recipe.method.frozen_base:
+        moments = 8 if recipe.train.optimizer == "adamw" else 0
+        return float((4 + moments) * (linear + left_out + words))
+    packed = {"none": 2.0, "int8": 1.0, "nf4": 0.5}[recipe.model.quantize]
+    return float(packed * linear + 2 * (left_out + words))
 
 
 def shipped_bases() -> tuple[str, ...]:

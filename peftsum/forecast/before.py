@@ -17,6 +17,8 @@ from peftsum.prepare import Prepared
 from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
+TIMING_S = 0.5  # beside a training's start of some seconds; `peftsum plan` takes its time
+
 logger = logging.getLogger(__name__)
 
 
@@ -41,7 +43,7 @@ def expect(prepared: Prepared, device: str) -> Expected | None:
     try:
         target = target_here(device)
         target = target.model_copy(update={"memory_bytes": _free_bytes(device)})
-        forecast_of = forecaster(target, prepared, "the recipe's data")
+        forecast_of = forecaster(target, prepared, "the recipe's data", timing_s=TIMING_S)
         return Expected(forecast_of(prepared.recipe), target, forecast_of)
     except Exception as error:  # whatever it is, it is no reason not to train
         logger.info("no forecast: %s: %s", type(error).__name__, error)

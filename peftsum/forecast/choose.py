@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from peftsum.cost.forecast import Forecast
 from peftsum.exceptions import UsageError
+from peftsum.forecast.bases import least_weight_bytes
 from peftsum.forecast.changes import ForecastOf
 from peftsum.forecast.moves import Settings, family_of, halved_budgets, with_settings
 from peftsum.forecast.target import Target
@@ -54,23 +55,27 @@ def choose(recipe: Recipe, target: Target, forecast_of: ForecastOf, longest_s: f
     """
     if target.memory_bytes is None:
         raise UsageError(f"the memory of {target.title} is not known", hint="name a size, for example --gpu 8GB")
-    smallest: Forecast | None = None
+    least_bytes = float("inf")
     for settings in _ways(recipe, target):
         way = with_settings(recipe, settings)
         if way is None:
             continue
-        sizes = _sizes(way)
-        least = forecast_of(sizes[-1])
-        smallest = least if smallest is None or _peak(least) < _peak(smallest) else smallest
-        if judge(least.peak_memory_bytes, target.memory_bytes) != "fits":
+        floor = least_weight_bytes(way)
+        if floor > target.memory_bytes:  # a forecast takes seconds, and would only say so too
+            least_bytes = min(least_bytes, floor)
             continue
-        for candidate in sizes:
-            forecast = forecast_of(candidate)
-            if judge(forecast.peak_memory_bytes, target.memory_bytes) == "fits" and _in_time(forecast, longest_s):
-                return Choice(candidate, forecast)
-    least_text = f"the least is {format_bytes(_peak(smallest))}" if smallest else "no way of tuning goes with it"
+        for sizes in _sizes(way):
+            least = forecast_of(sizes[-1])
+            least_bytes = min(least_bytes, least.peak_memory_bytes.high)
+            if judge(least.peak_memory_bytes, target.memory_bytes) != "fits":
+                continue
+            for candidate in sizes:
+                forecast = forecast_of(candidate)
+                if judge(forecast.peak_memory_bytes, target.memory_bytes) == "fits" and _in_time(forecast, longest_s):
+                    return Choice(candidate, forecast)
     raise UsageError(
-        f"no training of {recipe.model.base} or a smaller base fits {target.title}, in time: {least_text}",
+        f"no training of {recipe.model.base} or its kin fits {target.title} in time: the least is "
+        f"{format_bytes(least_bytes)} of {format_bytes(target.memory_bytes)}",
         hint="lower data.max_source_tokens, name a larger device, or allow more time with --max-hours",
     )
 
@@ -90,20 +95,17 @@ def _ways(recipe: Recipe, target: Target) -> Iterator[Settings]:
             yield {**where, "method": adapter, "model.quantize": quantize, **rates}
 
 
-def _sizes(recipe: Recipe) -> list[Recipe]:
-    """Return the recipe with every batch size and with or without checkpointing, the best first, the least last."""
+def _sizes(recipe: Recipe) -> list[list[Recipe]]:
+    """Return the recipe with every batch size, the largest first: without checkpointing, then with it."""
     budgets: list[Settings] = [{}, *halved_budgets(recipe)]
-    found = []
-    for checkpointing in (False, True):
-        for budget in budgets:
-            sized = with_settings(recipe, {**budget, "train.gradient_checkpointing": checkpointing})
-            if sized is not None:
-                found.append(sized)
-    return found
-
-
-def _peak(forecast: Forecast) -> float:
-    return forecast.peak_memory_bytes.high
+    return [
+        [
+            sized
+            for budget in budgets
+            if (sized := with_settings(recipe, {**budget, "train.gradient_checkpointing": checkpointing}))
+        ]
+        for checkpointing in (False, True)
+    ]
 
 
 def _in_time(forecast: Forecast, longest_s: float) -> bool:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from peftsum.cost.forecast import Amount, Forecast
 from peftsum.forecast.bases import base_config
 from peftsum.forecast.memory import memory_items, total
-from peftsum.forecast.speed import energy, step_seconds
+from peftsum.forecast.speed import BUDGET_S, energy, step_seconds
 from peftsum.forecast.step import StepCost, step_cost
 from peftsum.forecast.target import Target
 from peftsum.forecast.workload import Lengths, Workload, workload_of
@@ -16,13 +16,16 @@ from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
 
-def forecast(recipe: Recipe, target: Target, workload: Workload | None = None) -> Forecast:
+def forecast(
+    recipe: Recipe, target: Target, workload: Workload | None = None, *, timing_s: float = BUDGET_S
+) -> Forecast:
     """Return what a training is expected to take on a device; no weights are read, and nothing is computed.
 
     Args:
         recipe: what is to be trained.
         target: where.
         workload: the training's batches, where they are known already; None reads the recipe's data.
+        timing_s: most seconds to spend on timing operations, where the device is this machine.
 
     Raises:
         ModelError: no such base, or it is no T5.
@@ -40,7 +43,7 @@ def forecast(recipe: Recipe, target: Target, workload: Workload | None = None) -
     peak = total([item.amount for item in items], "one step on fake tensors, calibrated against real runs")
     weigh = _weigher(recipe)
     mean = sum(map(weigh, workload.batches)) / len(workload.batches) / weigh(batch)
-    step_s = step_seconds(cost, target, workload.batches_a_step, mean)
+    step_s = step_seconds(cost, target, workload.batches_a_step, mean, timing_s)
     wall_s = None
     if step_s is not None:
         work = sum(op.flops * count for op, count in cost.work.items())

@@ -15,6 +15,7 @@ from peftsum.forecast.choose import choose as choose_recipe
 from peftsum.forecast.core import forecast
 from peftsum.forecast.devices import find_target
 from peftsum.forecast.moves import with_settings
+from peftsum.forecast.speed import BUDGET_S
 from peftsum.forecast.target import Target
 from peftsum.forecast.verdict import Verdict, judge
 from peftsum.forecast.workload import STAND_IN, Workload, from_prepared, full_workload
@@ -136,19 +137,21 @@ def _planned(recipe: Recipe, target: Target, prepared: Prepared | None, source: 
     )
 
 
-def forecaster(target: Target, prepared: Prepared | None, source: str) -> ForecastOf:
+def forecaster(target: Target, prepared: Prepared | None, source: str, *, timing_s: float = BUDGET_S) -> ForecastOf:
     """Return what forecasts recipes of the same data on one device, each once.
 
     Args:
         target: the device.
         prepared: the data; None where it cannot be read, and batches are taken to be full.
         source: where the lengths come from, for a reader.
+        timing_s: most seconds a forecast to spend on timing operations, where the device is this machine.
     """
     known: dict[str, Forecast] = {}
 
     def forecast_of(recipe: Recipe) -> Forecast:
         if recipe.fingerprint not in known:
-            known[recipe.fingerprint] = forecast(recipe, target, _workload(recipe, target, prepared, source))
+            workload = _workload(recipe, target, prepared, source)
+            known[recipe.fingerprint] = forecast(recipe, target, workload, timing_s=timing_s)
         return known[recipe.fingerprint]
 
     return forecast_of

@@ -23,7 +23,9 @@ NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "f
 _timed: dict[tuple[str, int, Operation], float] = {}
 
 
-def step_seconds(cost: StepCost, target: Target, batches: float, share: float) -> Amount | None:
+def step_seconds(
+    cost: StepCost, target: Target, batches: float, share: float, timing_s: float = BUDGET_S
+) -> Amount | None:
     """Return the seconds of an optimizer step, or None where nothing is known of the device's speed.
 
     Args:
@@ -31,11 +33,12 @@ def step_seconds(cost: StepCost, target: Target, batches: float, share: float) -
         target: where; one that is this machine is measured.
         batches: batches an optimizer step.
         share: work of the mean batch over that of the counted one.
+        timing_s: most seconds to spend on timing operations here.
     """
     known = calibration()
     if target.here:
         device = "cpu" if target.kind == "cpu" else "cuda"
-        clock = _here(cost, device)
+        clock = _here(cost, device, timing_s)
         calls, factor = known[f"{device}_call_s"], known[f"{device}_step_over_operations"]
         source = f"each kind of operation of a step timed on this machine; {factor.source}"
         per_batch = clock(cost.work) * share
@@ -101,12 +104,12 @@ def _scaled(wall_s: Amount, watts: Calibrated) -> Amount:
     )
 
 
-def _here(cost: StepCost, device: str) -> Callable[[Work], float]:
+def _here(cost: StepCost, device: str, timing_s: float) -> Callable[[Work], float]:
     """Return how many seconds work takes on this machine, from timing each kind of operation once."""
     how_often: dict[Operation, int] = dict(cost.work)
     for operation, count in cost.optimizer_work.items():
         how_often[operation] = how_often.get(operation, 0) + count
-    rates = _time_all(how_often, device)
+    rates = _time_all(how_often, device, timing_s)
 
     def clock(work: Work) -> float:
         return sum(rates[operation] * count for operation, count in work.items())
@@ -114,7 +117,7 @@ def _here(cost: StepCost, device: str) -> Callable[[Work], float]:
     return clock
 
 
-def _time_all(how_often: Mapping[Operation, int], device: str) -> dict[Operation, float]:
+def _time_all(how_often: Mapping[Operation, int], device: str, timing_s: float) -> dict[Operation, float]:
     """Return the seconds of every operation: timed, the costliest first, until the budget is spent, then guessed."""
     ordered = sorted(how_often, key=lambda op: -_guess(op) * how_often[op])
     started, threads = time.perf_counter(), torch.get_num_threads()
@@ -123,7 +126,7 @@ def _time_all(how_often: Mapping[Operation, int], device: str) -> dict[Operation
     with torch.inference_mode():
         for operation in ordered:
             key = (device, threads, operation)
-            if key not in _timed and time.perf_counter() - started < BUDGET_S:
+            if key not in _timed and time.perf_counter() - started < timing_s:
                 try:
                     _timed[key] = operation.time_on(device)
                 except (RuntimeError, IndexError, TypeError):  # it needs values that its layouts do not tell

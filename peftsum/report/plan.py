@@ -11,8 +11,9 @@ from peftsum.forecast.text import amount_text, range_text
 from peftsum.units import format_bytes, format_count, format_joules, format_seconds
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Group, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 STYLES = {"fits": "bold green", "too close to call": "bold yellow", "does not fit": "bold red", "unknown": "bold"}
 NOT_KNOWN = "unknown"
@@ -27,7 +28,7 @@ def render_plan(plan: Plan) -> Group:
     recipe = plan.recipe
     quantize = f", {recipe.model.quantize}" if recipe.model.quantize != "none" else ""
     head = Text(f"{recipe.name}: {recipe.method.label()} on {recipe.model.base}{quantize}", style="bold")
-    parts = [head]
+    parts: list[RenderableType] = [head]
     if len(plan.devices) == 1:
         device = plan.devices[0]
         parts += [_origin(device), _items(device), *_costs(device), _verdict(device)]
@@ -40,7 +41,7 @@ def render_plan(plan: Plan) -> Group:
     return Group(*parts)
 
 
-def _origin(device: DevicePlan) -> object:
+def _origin(device: DevicePlan) -> Text:
     from rich.text import Text
 
     target = device.target
@@ -75,7 +76,7 @@ def _range(amount: Amount) -> str:
     return "" if amount.low == amount.high else range_text(amount)
 
 
-def _costs(device: DevicePlan) -> list[object]:
+def _costs(device: DevicePlan) -> list[RenderableType]:
     from rich.text import Text
 
     forecast = device.forecast
@@ -91,7 +92,7 @@ def _costs(device: DevicePlan) -> list[object]:
     ]
 
 
-def _verdict(device: DevicePlan) -> object:
+def _verdict(device: DevicePlan) -> Text:
     from rich.text import Text
 
     memory = device.target.memory_bytes
@@ -120,7 +121,7 @@ def _side_by_side(plan: Plan) -> Table:
     return table
 
 
-def _changes(device: DevicePlan, *, named: bool) -> list[object]:
+def _changes(device: DevicePlan, *, named: bool) -> list[RenderableType]:
     from rich.text import Text
 
     if device.verdict not in {"does not fit", "too close to call"}:
