@@ -1,6 +1,6 @@
 """peftsum: the cheapest fine-tune of Flan-T5 for dialogue summaries that is good enough.
 
-    from peftsum import load_recipe, train, evaluate, score, compare, Summarizer
+    from peftsum import load_recipe, train, evaluate, score, compare, plan, Summarizer
 
 The functions mirror the commands. They are imported when first used, so that ``peftsum --help`` stays quick.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from peftsum.compare import compare
     from peftsum.evaluate import evaluate, score
     from peftsum.exceptions import PeftsumError
+    from peftsum.forecast.plan import plan
     from peftsum.generate import Summarizer
     from peftsum.merge import merge
     from peftsum.recipe_file import load_recipe
@@ -32,6 +33,7 @@ __all__ = [
     "evaluate",
     "load_recipe",
     "merge",
+    "plan",
     "score",
     "train",
     "write_report",
@@ -44,6 +46,7 @@ _HOMES = {
     "evaluate": "peftsum.evaluate",
     "load_recipe": "peftsum.recipe_file",
     "merge": "peftsum.merge",
+    "plan": "peftsum.forecast.plan",
     "score": "peftsum.evaluate",
     "train": "peftsum.train",
     "write_report": "peftsum.report",

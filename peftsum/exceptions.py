@@ -1,13 +1,15 @@
 """Exceptions that carry a remedy and the exit code the command line gives them.
 
 Every expected failure is a :class:`PeftsumError`: one line says what is wrong, the hint says what to do. What the user
-gave (usage, recipe, data, adapter) exits with 2; what failed while doing it (Hub, disk, divergence) with 1.
+gave (usage, recipe, data, adapter) exits with 2; what failed while doing it (Hub, disk, divergence) with 1; a training
+that does not fit into memory with 3.
 """
 
 from __future__ import annotations
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+EXIT_MISFIT = 3
 EXIT_INTERRUPTED = 130
 
 
@@ -85,6 +87,12 @@ class StorageError(PeftsumError, OSError):
 
 class TrainingError(PeftsumError, RuntimeError):
     """A training that cannot go on, such as one whose loss is not finite."""
+
+
+class MisfitError(PeftsumError, MemoryError):
+    """A training that by its forecast cannot fit into the memory there is."""
+
+    exit_code = EXIT_MISFIT
 
 
 class TrainingInterrupted(PeftsumError):  # noqa: N818  # it is the user's wish, not an error

@@ -21,7 +21,7 @@ from peftsum.registry import nearest
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 BUILTIN = {"builtin:tiny": "tiny"}
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -93,11 +93,16 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
 
 def is_plain_t5(model: Model) -> bool:
     """Tell by its configuration whether a base is a T5, and not one of its relatives with attention of their own."""
+    return bool(read_config(model).model_type == "t5")
+
+
+def read_config(model: Model) -> PretrainedConfig:
+    """Return a base's configuration, without weights; errors as :func:`load_base`."""
     from transformers import AutoConfig
 
     source, options = _location(model)
     with _loading(model.base):
-        return bool(AutoConfig.from_pretrained(source, **options).model_type == "t5")
+        return AutoConfig.from_pretrained(source, **options)
 
 
 def precision(wanted: Literal["auto", "bf16", "fp32"], device: str) -> Literal["bf16", "fp32"]:

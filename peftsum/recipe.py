@@ -200,6 +200,13 @@ class Recipe(Section):
         return FULL_LEARNING_RATE * (LR_RATIO if self.method.frozen_base else 1.0)
 
     @property
+    def dropout(self) -> float | None:
+        """Dropout to set in every layer, or None for the base's own."""
+        if self.train.dropout is None and self.method.frozen_base:
+            return 0.0
+        return self.train.dropout
+
+    @property
     def fingerprint(self) -> str:
         """Hash of everything that changes the trained weights; name, generation and cost do not."""
         shaping = self.model_dump(mode="json", include={"model", "data", "prompt", "method", "train"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,15 +22,18 @@ from peftsum.artifacts import (
 )
 from peftsum.checkpoints import Position, last_step, list_checkpoints, weights_if_sharded
 from peftsum.cost.combine import combine
+from peftsum.cost.forecast import Forecast
 from peftsum.cost.machine import describe_machine
 from peftsum.cost.meters import measure
 from peftsum.cost.readings import Readings, unmeasured
 from peftsum.exceptions import PeftsumError, RecipeError, TrainingError, TrainingInterrupted, UsageError
 from peftsum.fitting import fit
+from peftsum.forecast.before import announce, expect, refuse_misfit
 from peftsum.model import Base, base_revision, count_parameters, default_device, load_base, local_folder
 from peftsum.prepare import Prepared, prepare
 from peftsum.ranks import Ranks, fresh_accelerate_state, start_ranks
 from peftsum.recipe import Recipe
+from peftsum.training_model import checkpoint_gradients
 from peftsum.version import __version__
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def train(
     *,
     resume: bool | None = False,
     force: bool = False,
+    ignore_forecast: bool = False,
 ) -> RunRecord:
     """Train a recipe, save the run and the adapter (full tuning saves its model in the run), and return the record.
 
@@ -60,8 +63,10 @@ def train(
         adapter_dir: default ``adapters/<name>``.
         resume: go on from the last checkpoint of an unfinished run. None: where there is one, and else train anew.
         force: train anew even if a finished or unfinished run is there; it is set aside.
+        ignore_forecast: train even where the forecast says that the memory cannot suffice.
 
     Raises:
+        MisfitError: even the low end of the forecast is more memory than there is. Nothing is written or set aside.
         RecipeError, DataError, ModelError, HubError: before anything is trained.
         UsageError: an unfinished run is there, and neither ``resume`` nor ``force`` is given.
         TrainingError: the loss is not finite, or memory ran out; the last good checkpoint is kept.
@@ -72,18 +77,21 @@ def train(
     adapter_dir = Path(adapter_dir or Path("adapters") / recipe.name) if recipe.method.frozen_base else None
     ranks = start_ranks(cpu=lambda: default_device() == "cpu")
     prepared = ranks.together(lambda: prepare(recipe))
-    finished = ranks.on_main(lambda: _claim(run_dir, adapter_dir, prepared, resume=resume, force=force))
+    finished, superseded = ranks.on_main(lambda: _claim(run_dir, adapter_dir, prepared, resume=resume, force=force))
     if finished is not None:
         return finished
     device = ranks.device or default_device()
+    forecast = ranks.on_main(lambda: _forecast(prepared, device, ranks, refuse=not ignore_forecast))
+    if superseded is not None:
+        ranks.on_main(lambda: _set_run_aside(run_dir, superseded))
     if ranks.count == 1:
         fresh_accelerate_state()
     _seed(recipe.train.seed)
-    base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=_dropout(recipe))
+    base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=recipe.dropout)
     model = recipe.method.attach(base.model)
     if recipe.train.gradient_checkpointing:
-        _checkpoint_gradients(model)
-    earlier, record = ranks.on_main(lambda: _open_run(run_dir, adapter_dir, prepared, base, model, ranks))
+        checkpoint_gradients(model)
+    earlier, record = ranks.on_main(lambda: _open_run(run_dir, adapter_dir, prepared, base, model, ranks, forecast))
     try:
         with measure(recipe.cost, device) as measurement, _lack_of_memory_explained(), ranks.watched():
             position = fit(model, base, prepared, run_dir, ranks)
@@ -122,24 +130,37 @@ def _close_unfinished(run_dir: Path, record: RunRecord, error: PeftsumError, cos
     write_record(run_dir / RUN_FILE, record.model_copy(update=update))
 
 
+def _forecast(prepared: Prepared, device: str, ranks: Ranks, *, refuse: bool) -> Forecast | None:
+    """Say what the training should take, and refuse what cannot fit; of several processes nothing is known."""
+    if ranks.count > 1:
+        return None
+    expected = expect(prepared, device)
+    if expected is None:
+        return None
+    announce(expected)
+    if refuse:
+        refuse_misfit(expected, prepared.recipe)
+    return expected.forecast
+
+
 def _claim(
     run_dir: Path, adapter_dir: Path | None, prepared: Prepared, *, resume: bool | None, force: bool
-) -> RunRecord | None:
-    """Make the run folder ours, or return the record of a finished run that is up to date."""
+) -> tuple[RunRecord | None, RunRecord | None]:
+    """Return the record of a finished run that is up to date, and that of a run which must make way for this one."""
     if not is_run(run_dir):
         if resume:
             logger.warning("nothing to resume in %s; training from the start", run_dir)
-        return None
+        return None, None
     record = read_record(run_dir / RUN_FILE, RunRecord)
     same = is_current(record, prepared.recipe, prepared.train.fingerprint)
     if same and record.status == "done" and not force:
         if has_weights(record, run_dir, adapter_dir):
-            return _with_settings_of(prepared.recipe, record, run_dir, adapter_dir)
+            return _with_settings_of(prepared.recipe, record, run_dir, adapter_dir), None
         if list_checkpoints(run_dir):  # the last one is of the end: what is missing is made from it without training
-            return None
+            return None, None
     elif same and not force:
         if resume is not False or not list_checkpoints(run_dir):  # without any it begins anew in the same place
-            return None
+            return None, None
         raise UsageError(
             f"{run_dir} holds an unfinished run of this recipe, saved at step {last_step(run_dir)}",
             hint="pass --resume to go on from its last checkpoint, or --force to train anew",
@@ -149,8 +170,7 @@ def _claim(
             f"{run_dir} holds a run of another recipe, other data or another base; it cannot be resumed",
             hint="take the recipe it was started with, another --run-dir, or leave --resume out",
         )
-    _set_run_aside(run_dir, record)
-    return None
+    return None, record
 
 
 def is_current(record: RunRecord, recipe: Recipe, data_fingerprint: str) -> bool:
@@ -195,7 +215,13 @@ def _make_room(adapter_dir: Path, record: RunRecord) -> None:
 
 
 def _open_run(
-    run_dir: Path, adapter_dir: Path | None, prepared: Prepared, base: Base, model: PreTrainedModel, ranks: Ranks
+    run_dir: Path,
+    adapter_dir: Path | None,
+    prepared: Prepared,
+    base: Base,
+    model: PreTrainedModel,
+    ranks: Ranks,
+    forecast: Forecast | None,
 ) -> tuple[Readings | None, RunRecord]:
     """Write the record of a run that begins or goes on; return what earlier sessions cost, and the record."""
     trainable, total = count_parameters(model)
@@ -211,6 +237,7 @@ def _open_run(
         total_params=total,
         truncated_sources=sum(e.source_cut for e in prepared.examples),
         truncated_targets=sum(e.target_cut for e in prepared.examples),
+        forecast=forecast,
         machine=describe_machine(),
         adapter_dir=str(adapter_dir) if adapter_dir else None,
         created=_now(),
@@ -279,19 +306,6 @@ def _lack_of_memory_explained() -> Iterator[None]:
             "not enough memory for this training",
             hint="lower train.batch_tokens (and raise train.accumulate), or set train.gradient_checkpointing: true",
         ) from error
-
-
-def _dropout(recipe: Recipe) -> float | None:
-    if recipe.train.dropout is None and recipe.method.frozen_base:
-        return 0.0
-    return recipe.train.dropout
-
-
-def _checkpoint_gradients(model: PreTrainedModel) -> None:
-    model.enable_input_require_grads()  # a frozen embedding would cut the graph before the first checkpoint
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # transformers 5.23 renames what 5.15, the oldest taken, has
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _seed(seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,14 @@ class TrainingModel(nn.Module):
         if blocked and not torch.is_autocast_enabled(states.device.type):
             return blocked_cross_entropy(states, head.weight, labels)
         return summed_loss(head(states).unsqueeze(0), labels.unsqueeze(0))
+
+
+def checkpoint_gradients(model: PreTrainedModel) -> None:
+    """Let a model compute each block's activations anew in the backward pass."""
+    model.enable_input_require_grads()  # a frozen embedding would cut the graph before the first checkpoint
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # transformers 5.23 renames what 5.15, the oldest taken, has
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def t5_of(model: PreTrainedModel) -> Any:

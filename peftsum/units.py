@@ -11,6 +11,8 @@ GRAMS_PER_KILOGRAM = 1000.0
 KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
+GIGA = 1e9
+TERA = 1e12
 MEGABYTE = 10**6  # file sizes are quoted in decimal megabytes, as file managers and hubs do
 SMALLEST_SUM = 0.0001  # of any currency, below which digits say nothing
 

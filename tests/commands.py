@@ -9,8 +9,8 @@ import pytest
 
 from peftsum.cli import main
 
-PROGRESS = ("training ", "summaries by ", "stopping after this step")
-"""How the plain lines begin that long work prints to a log."""
+PROGRESS = ("training ", "summaries by ", "stopping after this step", "forecast for ")
+"""How the plain lines begin that long work prints to a log, and what it is forecast to take."""
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ JSON_COMMANDS = {
     "doctor": "doctor --json",
     "train": "train small.yaml --run-dir runs/json --adapter-dir adapters-json/small --json",
     "train --dry-run": "train small.yaml --dry-run --json",
+    "plan": "plan small.yaml --gpu t4 --json",
     "evaluate": "evaluate adapters/small --data {data} --limit 2 --json",
     "score": "score predictions.jsonl --data {data} --json",
     "summarize": "summarize dialogue.txt --adapter adapters/small --json",

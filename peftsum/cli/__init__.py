@@ -14,6 +14,7 @@ from peftsum.cli.evaluate import evaluate
 from peftsum.cli.init import init
 from peftsum.cli.merge import merge
 from peftsum.cli.output import quiet_libraries, report_error
+from peftsum.cli.plan import plan
 from peftsum.cli.score import score
 from peftsum.cli.summarize import summarize
 from peftsum.cli.train import train
@@ -28,7 +29,7 @@ Example:
     peftsum train recipes/tiny/lora.yaml
     peftsum summarize dialogue.txt --adapter adapters/tiny-lora
 
-Exit codes: 0 done, 1 failed, 2 bad usage, recipe or data, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 bad usage, recipe or data, 3 it does not fit into memory, 130 interrupted.
 """
 
 
@@ -41,7 +42,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
-for command in (train, evaluate, score, summarize, merge, compare, adapters, data, doctor, init):
+for command in (train, plan, evaluate, score, summarize, merge, compare, adapters, data, doctor, init):
     cli.add_command(command)
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from peftsum.cli.output import json_option, print_json, set_option
+
+if TYPE_CHECKING:
+    from peftsum.recipe import Recipe
 
 EPILOG = """
 Example:
@@ -36,6 +40,29 @@ def _options(overrides: tuple[str, ...], **values: Path | bool | None) -> list[s
     return [*options, *(["--debug"] if "--debug" in sys.argv else [])]
 
 
+def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
+    """Print what a training would do and take."""
+    from peftsum.forecast.before import expect
+    from peftsum.forecast.text import peak_text, time_and_energy_text
+    from peftsum.forecast.verdict import judge
+    from peftsum.model import default_device
+    from peftsum.prepare import describe_plan, prepare
+
+    prepared = prepare(recipe)
+    plan: dict[str, object] = dict(describe_plan(prepared))
+    expected = expect(prepared, default_device())
+    if as_json:
+        plan["forecast"] = expected.forecast.model_dump(mode="json") if expected else None
+        print_json(plan)
+        return
+    if expected is not None:
+        verdict = judge(expected.forecast.peak_memory_bytes, expected.target.memory_bytes)
+        plan["peak memory"] = f"{peak_text(expected.forecast)} by forecast; {verdict}"
+        plan["time and energy"] = time_and_energy_text(expected.forecast)
+    for name, value in plan.items():
+        click.echo(f"{name.replace('_', ' '):28}{value}")
+
+
 @click.command(epilog=EPILOG)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @set_option
@@ -43,6 +70,9 @@ def _options(overrides: tuple[str, ...], **values: Path | bool | None) -> list[s
 @click.option("--adapter-dir", type=click.Path(path_type=Path), help="Adapter folder; default adapters/NAME.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of an unfinished run.")
 @click.option("--force", is_flag=True, help="Train anew; an earlier run is set aside.")
+@click.option(
+    "--ignore-forecast", is_flag=True, help="Train even where the forecast says that the memory cannot suffice."
+)
 @click.option(
     "--nproc",
     type=click.IntRange(min=1),
@@ -60,35 +90,36 @@ def train(
     adapter_dir: Path | None,
     resume: bool,
     force: bool,
+    ignore_forecast: bool,
     nproc: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Train RECIPE and save the run and its adapter (full tuning saves its model in the run)."""
     from peftsum.launch import end_with_the_launcher, launch
-    from peftsum.prepare import describe_plan, prepare
     from peftsum.ranks import WANTED, is_main, launched
     from peftsum.recipe_file import load_recipe
     from peftsum.train import train as train_recipe
 
     loaded = load_recipe(recipe, overrides)
     if dry_run:
-        plan = describe_plan(prepare(loaded))
-        if as_json:
-            print_json(plan)
-        else:
-            for name, value in plan.items():
-                click.echo(f"{name.replace('_', ' '):28}{value}")
+        _dry_run(loaded, as_json=as_json)
         return
     if nproc is not None and nproc > 1 and not launched():
         options = _options(
-            overrides, run_dir=run_dir, adapter_dir=adapter_dir, resume=resume, force=force, json=as_json
+            overrides,
+            run_dir=run_dir,
+            adapter_dir=adapter_dir,
+            resume=resume,
+            force=force,
+            ignore_forecast=ignore_forecast,
+            json=as_json,
         )
         sys.exit(launch(["train", str(recipe), *options], nproc))
     if nproc is not None:
         os.environ[WANTED] = str(nproc)
     end_with_the_launcher()
-    record = train_recipe(loaded, run_dir, adapter_dir, resume=resume, force=force)
+    record = train_recipe(loaded, run_dir, adapter_dir, resume=resume, force=force, ignore_forecast=ignore_forecast)
     if not is_main():
         return
     if as_json:

@@ -16,6 +16,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.t5.modeling_t5 import T5Attention
 
+from peftsum.engine.place import kind_of
 from peftsum.engine.projection import project
 from peftsum.engine.segments import Segments, segment_attention
 
@@ -48,7 +49,7 @@ def shared_bias_attention(
     """
     scaling = 1.0 if scaling is None else scaling
     added = _added(module, position_bias, attention_mask)
-    if query.device.type == "cuda":
+    if kind_of(query) == "cuda":
         out = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=added, dropout_p=dropout, scale=scaling
         )

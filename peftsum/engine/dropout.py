@@ -13,20 +13,27 @@ import numpy as np
 import torch
 from torch import nn
 
+from peftsum.engine.place import kind_of
+
 LEVELS = 1 << 16  # a decision has 16 bits, so a probability is met to 1/131 072
 
 
 def keep_mask(like: torch.Tensor, probability: float, cheap: bool = True) -> torch.Tensor:
     """Return a tensor shaped as ``like`` of 0, with the probability given, and 1/(1 - probability) elsewhere."""
-    if not cheap or like.device.type != "cpu":
+    if not cheap or kind_of(like) != "cpu":
         return torch.empty_like(like).bernoulli_(1 - probability).div_(1 - probability)
     cut = round(probability * LEVELS)
     count = like.numel()
-    seed = int(torch.randint(2**62, ()).item())
-    words = np.random.SFC64(seed).random_raw((count + 3) // 4)
-    drawn = torch.from_numpy(words.view(np.int16))[:count]  # uniform on -32768 … 32767
+    drawn = random_words(count)
     mask: torch.Tensor = (drawn >= cut - LEVELS // 2).view(like.shape).to(like.dtype)
     return mask.mul_(LEVELS / (LEVELS - cut))
+
+
+def random_words(count: int) -> torch.Tensor:
+    """Return (count,) int16, uniform on -32768 … 32767."""
+    seed = int(torch.randint(2**62, ()).item())
+    words = np.random.SFC64(seed).random_raw((count + 3) // 4)
+    return torch.from_numpy(words.view(np.int16))[:count]
 
 
 class CheapDropout(nn.Dropout):
@@ -34,7 +41,7 @@ class CheapDropout(nn.Dropout):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the input with random places zeroed and the rest scaled up."""
-        if not self.training or self.p == 0.0 or input.device.type != "cpu":
+        if not self.training or self.p == 0.0 or kind_of(input) != "cpu":
             return super().forward(input)
         dropped: torch.Tensor = _Drop.apply(input, self.p)  # type: ignore[no-untyped-call]
         return dropped

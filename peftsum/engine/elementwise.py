@@ -13,6 +13,8 @@ import torch
 from torch.nn import functional
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
+from peftsum.engine.place import kind_of
+
 SLOPE = 2 * math.sqrt(2 / math.pi)  # tanh GELU (Hendrycks and Gimpel 2016): x · sigmoid(SLOPE · (x + CUBE x³))
 CUBE = 0.044715
 
@@ -24,7 +26,7 @@ class FusedRMSNorm(T5LayerNorm):  # type: ignore[misc]  # transformers ships no 
         """Return the normalised states, (…, d_model)."""
         if hidden_states.dtype != self.weight.dtype or torch.is_autocast_enabled(hidden_states.device.type):
             return cast("torch.Tensor", super().forward(hidden_states))  # the library's own rules of precision
-        if hidden_states.device.type != "cpu":  # where it is one kernel
+        if kind_of(hidden_states) != "cpu":  # where it is one kernel
             return functional.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
         return rms_norm(hidden_states, self.weight, self.variance_epsilon)
 

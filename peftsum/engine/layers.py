@@ -13,6 +13,7 @@ from transformers.models.t5.modeling_t5 import T5Attention, T5DenseGatedActDense
 from peftsum.engine.attention import EngineAttention
 from peftsum.engine.dropout import CheapDropout
 from peftsum.engine.elementwise import FusedRMSNorm, gated_gelu
+from peftsum.engine.place import kind_of
 from peftsum.engine.projection import apply_factors, factor_of, project
 from peftsum.engine.settings import Engine
 
@@ -33,7 +34,7 @@ class FusedGatedDense(T5DenseGatedActDense):  # type: ignore[misc]  # transforme
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Return (…, d_model)."""
-        if torch.is_autocast_enabled(hidden_states.device.type) or hidden_states.device.type != "cpu":
+        if torch.is_autocast_enabled(hidden_states.device.type) or kind_of(hidden_states) != "cpu":
             return cast("torch.Tensor", super().forward(hidden_states))
         gated = self.dropout(gated_gelu(project((self.wi_0, self.wi_1), hidden_states)))
         wo: Any = getattr(self.wo, "base_layer", self.wo)

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from peftsum.engine.place import kind_of
+
 # Target positions at a time: with 32 128 words in fp32, 16 MB on a CPU; a GPU wants larger pieces, 131 MB
 BLOCK = {"cpu": 128}
 GPU_BLOCK = 1024
@@ -32,7 +34,7 @@ class _BlockedCrossEntropy(torch.autograd.Function):
         d_states = torch.empty_like(states) if wanted_states else None
         d_head = torch.zeros_like(head, dtype=torch.float32) if wanted_head else None
         total = torch.zeros((), dtype=torch.float32, device=states.device)
-        block = BLOCK.get(states.device.type, GPU_BLOCK)
+        block = BLOCK.get(kind_of(states), GPU_BLOCK)
         for start in range(0, states.shape[0], block):
             part = slice(start, start + block)
             logits = (states[part] @ head.t()).float()  # (block, vocabulary)

@@ -15,6 +15,8 @@ import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 
+from peftsum.engine.place import kind_of
+
 
 @dataclass(frozen=True)
 class Factor:
@@ -69,7 +71,7 @@ def _base_weight(base: Any) -> tuple[torch.Tensor, torch.Tensor | None] | None:
         return None
     weight, state = base.weight, base.state
     scale = weight.SCB if weight.SCB is not None else state.SCB
-    if scale is None or weight.dtype != torch.int8 or weight.device.type != "cpu":
+    if scale is None or weight.dtype != torch.int8 or kind_of(weight) != "cpu":
         return None  # on a GPU the 8-bit kernels of bitsandbytes are the faster way
     return weight.data, scale / 127
 
