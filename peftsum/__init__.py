@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from peftsum.compare import compare
     from peftsum.evaluate import evaluate, score
     from peftsum.exceptions import PeftsumError
+    from peftsum.few_shot import make_prompt
     from peftsum.generate import Summarizer
     from peftsum.merge import merge
+    from peftsum.prompt_study import study_prompts
     from peftsum.recipe_file import load_recipe
     from peftsum.report import write_report
     from peftsum.train import train
@@ -31,8 +33,10 @@ __all__ = [
     "compare",
     "evaluate",
     "load_recipe",
+    "make_prompt",
     "merge",
     "score",
+    "study_prompts",
     "train",
     "write_report",
 ]
@@ -43,8 +47,10 @@ _HOMES = {
     "compare": "peftsum.compare",
     "evaluate": "peftsum.evaluate",
     "load_recipe": "peftsum.recipe_file",
+    "make_prompt": "peftsum.few_shot",
     "merge": "peftsum.merge",
     "score": "peftsum.evaluate",
+    "study_prompts": "peftsum.prompt_study",
     "train": "peftsum.train",
     "write_report": "peftsum.report",
 }

@@ -36,8 +36,8 @@ class TextIndex:
             for word, (rows, weights) in places.items()
         }
         squares = np.zeros(self._count)
-        for rows, weights in self._postings.values():
-            squares[rows] += weights**2  # a text stands once in the postings of a word
+        for texts_with_it, scaled in self._postings.values():
+            squares[texts_with_it] += scaled**2  # a text stands once in the postings of a word
         self._lengths = np.sqrt(squares)
 
     def _rarity(self, texts: int) -> float:
@@ -58,4 +58,5 @@ class TextIndex:
 
     def nearest(self, words: Words) -> list[int]:
         """Return the places of all texts, the most alike first; of equally alike ones the first comes first."""
-        return np.argsort(-self.similarities(words), kind="stable").tolist()
+        order: list[int] = np.argsort(-self.similarities(words), kind="stable").tolist()
+        return order

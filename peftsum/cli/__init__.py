@@ -14,6 +14,7 @@ from peftsum.cli.evaluate import evaluate
 from peftsum.cli.init import init
 from peftsum.cli.merge import merge
 from peftsum.cli.output import quiet_libraries, report_error
+from peftsum.cli.prompts import prompts
 from peftsum.cli.score import score
 from peftsum.cli.summarize import summarize
 from peftsum.cli.train import train
@@ -41,7 +42,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
-for command in (train, evaluate, score, summarize, merge, compare, adapters, data, doctor, init):
+for command in (train, evaluate, score, summarize, merge, compare, prompts, adapters, data, doctor, init):
     cli.add_command(command)
 
 

@@ -60,3 +60,13 @@ class Readings(Record):
     """The peak less what was in use when the phase began."""
     memory_parts: dict[str, int] = Field(default_factory=dict)
     """Bytes of the parts that torch can count ("weights", "gradients", "optimizer"), at the end of the phase."""
+
+
+def untrained() -> Readings:
+    """Return what a training takes that there was none of: no time and no energy, which is known and not measured."""
+    nothing = {"scope": "training", "source": "no meter, for there was no training"}
+    return Readings(
+        wall_s=Reading(value=0.0, unit="s", **nothing),
+        peak_memory_bytes=unmeasured("B", "training", "nothing was trained"),
+        energy_j=Reading(value=0.0, unit="J", **nothing),
+    )
