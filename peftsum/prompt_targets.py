@@ -65,6 +65,8 @@ def _untuned(recipe: Recipe) -> StudyTarget:
         "method": "none",
         "quantize": recipe.model.quantize,
         "base": recipe.model.base,
+        "trainable_params": 0,
+        "adapter_bytes": 0,
         "train": untrained(),
     }
     return StudyTarget("", None, base_revision(recipe.model), described)

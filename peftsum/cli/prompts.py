@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -105,6 +106,7 @@ def prompts(
     from peftsum.prompt_study import study_prompts
     from peftsum.recipe_file import load_recipe
     from peftsum.report import write_report
+    from peftsum.report.console import WIDTH
     from peftsum.report.prompts import prompt_verdicts, render_table, write_prompts
 
     loaded = load_recipe(recipe, overrides)
@@ -131,7 +133,7 @@ def prompts(
         return
     from rich.console import Console
 
-    Console().print(render_table(study))
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(render_table(study))
     for verdict in prompt_verdicts(study):
         click.echo(verdict)
     click.echo(f"report: {page}; prompts as sent: {told}")

@@ -10,6 +10,8 @@ from peftsum.section import Record
 
 Unit = Literal["s", "B", "J"]
 
+NOTHING_TRAINED = "nothing was trained"
+
 
 class Reading(Record):
     """One cost. Unmeasured is ``value=None`` with a reason, never 0."""
@@ -64,9 +66,9 @@ class Readings(Record):
 
 def untrained() -> Readings:
     """Return what a training takes that there was none of: no time and no energy, which is known and not measured."""
-    nothing = {"scope": "training", "source": "no meter, for there was no training"}
+    nothing = {"scope": "training", "source": NOTHING_TRAINED}
     return Readings(
         wall_s=Reading(value=0.0, unit="s", **nothing),
-        peak_memory_bytes=unmeasured("B", "training", "nothing was trained"),
+        peak_memory_bytes=unmeasured("B", "training", NOTHING_TRAINED),
         energy_j=Reading(value=0.0, unit="J", **nothing),
     )

@@ -52,7 +52,7 @@ def _verdict(comparison: Comparison, arms: list[ArmResult], target: str | None) 
         return f"{arms[0].system} is the only way {subject} was asked: ROUGE-L {_points(systems[0])}."
     own, among = systems[0], comparison.model_copy(update={"systems": systems})
     best = reference_system(among)
-    of = f"the {len(arms)} ways to ask {subject} on these {comparison.n} dialogues"
+    of = f"the {len(arms)} ways to ask {subject} on these {comparison.n} dialogues,"
     if best.system == own.system:
         return f"Of {of} none scores above the recipe's own, {own.system}: ROUGE-L {_points(own)}."
     test = next(c for c in contrasts(among) if {c.system, c.against} == {own.system, best.system})
