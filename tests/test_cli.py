@@ -118,6 +118,7 @@ JSON_COMMANDS = {
     "summarize": "summarize dialogue.txt --adapter adapters/small --json",
     "merge": "merge adapters/small --out merged --data {data} --sample 2 --json",
     "compare": "compare runs/small --data {data} --limit 2 --out report --json",
+    "prompts": "prompts small.yaml --prompt instruct --limit 2 --out prompts --json",
 }
 
 
