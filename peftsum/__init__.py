@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from peftsum.prompt_study import study_prompts
     from peftsum.recipe_file import load_recipe
     from peftsum.report import write_report
+    from peftsum.sweep import sweep
     from peftsum.train import train
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "merge",
     "score",
     "study_prompts",
+    "sweep",
     "train",
     "write_report",
 ]
@@ -51,6 +53,7 @@ _HOMES = {
     "merge": "peftsum.merge",
     "score": "peftsum.evaluate",
     "study_prompts": "peftsum.prompt_study",
+    "sweep": "peftsum.sweep",
     "train": "peftsum.train",
     "write_report": "peftsum.report",
 }

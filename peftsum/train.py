@@ -27,7 +27,7 @@ from peftsum.cost.machine import describe_machine
 from peftsum.cost.meters import measure
 from peftsum.cost.readings import Readings, unmeasured
 from peftsum.exceptions import PeftsumError, RecipeError, TrainingError, TrainingInterrupted, UsageError
-from peftsum.fitting import fit
+from peftsum.fitting import OnValidation, fit
 from peftsum.model import Base, base_revision, count_parameters, default_device, load_base, local_folder
 from peftsum.prepare import Prepared, prepare
 from peftsum.ranks import Ranks, fresh_accelerate_state, start_ranks
@@ -48,6 +48,7 @@ def train(
     *,
     resume: bool | None = False,
     force: bool = False,
+    on_validation: OnValidation | None = None,
 ) -> RunRecord:
     """Train a recipe, save the run and the adapter (full tuning saves its model in the run), and return the record.
 
@@ -60,6 +61,8 @@ def train(
         adapter_dir: default ``adapters/<name>``.
         resume: go on from the last checkpoint of an unfinished run. None: where there is one, and else train anew.
         force: train anew even if a finished or unfinished run is there; it is set aside.
+        on_validation: called with the step and the figures of each validation, in the process that writes the run;
+            a :class:`PeftsumError` that it raises ends the training, which keeps its checkpoints.
 
     Raises:
         RecipeError, DataError, ModelError, HubError: before anything is trained.
@@ -86,7 +89,7 @@ def train(
     earlier, record = ranks.on_main(lambda: _open_run(run_dir, adapter_dir, prepared, base, model, ranks))
     try:
         with measure(recipe.cost, device) as measurement, _lack_of_memory_explained(), ranks.watched():
-            position = fit(model, base, prepared, run_dir, ranks)
+            position = fit(model, base, prepared, run_dir, ranks, on_validation)
     except PeftsumError as error:
         if ranks.is_main:
             _close_unfinished(run_dir, record, error, _with_earlier(earlier, _of_main(measurement.readings, ranks)))
