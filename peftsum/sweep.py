@@ -32,11 +32,13 @@ from peftsum.sweep_study import (
     SYSTEM,
     TRAIN_LOSS,
     counted,
+    frozen,
     has_state,
     lower_is_better,
     open_study,
     put_back,
     require_optuna,
+    retried,
     storage_trouble,
     take_up_stale,
 )
@@ -184,7 +186,7 @@ class _Worker:
     def _is_surplus(self, trial: optuna.Trial) -> bool:
         """Tell whether two workers saw the same last place and this one came second."""
         if self.plan.labels:
-            return "fixed_params" not in trial.system_attrs
+            return "fixed_params" not in frozen(self.study, trial).system_attrs
         earlier = [other for other in counted(self.study) if other.number < trial.number]
         return len(earlier) >= self.total
 
@@ -195,7 +197,8 @@ class _Worker:
             return label, self.plan.recipe(arrangement, seed, {})
         values = {key: _suggested(trial, key, choice) for key, choice in self.plan.file.ranges.items()}
         recipe = self.plan.recipe(None, None, values)
-        return f"trial-{trial.number}" if not _retried(trial) else f"trial-{_retried(trial)[0]}", recipe
+        first = [*retried(frozen(self.study, trial)), trial.number][0]
+        return f"trial-{first}", recipe
 
 
 def _suggested(trial: optuna.Trial, key: str, choice: Span | tuple[Any, ...]) -> Any:
@@ -204,12 +207,6 @@ def _suggested(trial: optuna.Trial, key: str, choice: Span | tuple[Any, ...]) ->
     if isinstance(choice.low, int) and isinstance(choice.high, int):
         return trial.suggest_int(key, choice.low, choice.high, log=choice.log)
     return trial.suggest_float(key, choice.low, choice.high, log=choice.log)
-
-
-def _retried(trial: optuna.Trial | optuna.trial.FrozenTrial) -> list[int]:
-    """Return the numbers of the earlier attempts at a trial, the first one first."""
-    history: list[int] = trial.system_attrs.get("retry_history", [])
-    return history
 
 
 def _result(plan: Sweep, study: optuna.Study, split: str, folder: Path) -> SweepResult:
@@ -248,7 +245,7 @@ def _trial(plan: Sweep, trial: optuna.trial.FrozenTrial) -> Trial:
         value=trial.value if state == "complete" else None,
         train_loss=trial.user_attrs.get(TRAIN_LOSS),
         validation=trial.user_attrs.get(FIGURES, {}),
-        attempts=1 + len(_retried(trial)),
+        attempts=1 + len(retried(trial)),
     )
 
 

@@ -147,7 +147,18 @@ def put_back(study: optuna.Study, trial: optuna.Trial) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         again = optuna.storages.RetryHeartbeatStaleTrialCallback()
-        again(study, study._storage.get_trial(trial._trial_id))  # what Optuna itself does with a stale trial
+        again(study, frozen(study, trial))  # what Optuna itself does with a stale trial
+
+
+def frozen(study: optuna.Study, trial: optuna.Trial) -> optuna.trial.FrozenTrial:
+    """Return a running trial as the storage has it."""
+    return study.get_trials(deepcopy=False)[trial.number]
+
+
+def retried(trial: optuna.trial.FrozenTrial) -> list[int]:
+    """Return the numbers of the earlier attempts at a trial, the first one first."""
+    history: list[int] = trial.system_attrs.get("retry_history", [])
+    return history
 
 
 def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

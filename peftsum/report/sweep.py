@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,8 @@ from peftsum.sweep import SweepResult, Trial
 from peftsum.units import format_probability, signed
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.table import Table
 
     from peftsum.comparison import System
@@ -86,7 +87,7 @@ def standings(result: SweepResult) -> list[Standing]:
     ]
 
 
-def _columns(result: SweepResult) -> Mapping[str, tuple[object, int]]:
+def _columns(result: SweepResult) -> dict[str, tuple[NDArray[np.float64], int]]:
     """Return the scores a dialogue of each arrangement, the mean over its seeds, and the number of those."""
     import numpy as np
 
@@ -98,7 +99,7 @@ def _columns(result: SweepResult) -> Mapping[str, tuple[object, int]]:
         if trial.state == "complete":
             scores = by_label[trial.label].statistics[f"{tested_score(result)}_f"]
             groups.setdefault(trial.arrangement or trial.label, []).append(scores)
-    return {name: (np.mean(rows, axis=0), len(rows)) for name, rows in groups.items()}
+    return {name: (np.asarray(rows).mean(axis=0), len(rows)) for name, rows in groups.items()}
 
 
 def order_sentences(result: SweepResult) -> list[str]:
@@ -116,24 +117,22 @@ def order_sentences(result: SweepResult) -> list[str]:
     assert result.comparison is not None
     score, leader = tested_score(result), found[0]
     behind = [s.name for s in found[1:] if s.sure]
-    open_ = [
-        f"{s.name} ({signed(-100 * s.behind)}, p {format_probability(s.p_holm or 0.0)})" for s in found if _is_open(s)
+    not_behind = [
+        f"{s.name} ({signed(-100 * s.behind)}, p {format_probability(s.p_holm)})"
+        for s in found
+        if s.p_holm is not None and not s.sure
     ]
     sentences.append(
-        f"By {score} over {result.comparison.n} dialogues {leader.name} leads with {in_points(leader.mean)} points, and "
-        f"stays first in {100 * leader.first_share:.0f} % of resampled sets of dialogues."
+        f"By {score} over {result.comparison.n} dialogues {leader.name} leads with {in_points(leader.mean)} points, "
+        f"and stays first in {100 * leader.first_share:.0f} % of resampled sets of dialogues."
     )
     if behind:
         sentences.append(f"Shown to be behind it (p at most {ALPHA}, Holm): {', '.join(behind)}.")
-    if open_:
-        sentences.append(f"Not shown to be behind it: {', '.join(open_)}.")
+    if not_behind:
+        sentences.append(f"Not shown to be behind it: {', '.join(not_behind)}.")
     if max(s.seeds for s in found) == 1:
         sentences.append("One seed each: how much another seed would move them is not in these figures (`seeds:`).")
     return sentences
-
-
-def _is_open(standing: Standing) -> bool:
-    return standing.p_holm is not None and not standing.sure
 
 
 def _seed_spread(result: SweepResult) -> str | None:
