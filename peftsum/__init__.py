@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from peftsum.compare import compare
     from peftsum.evaluate import evaluate, score
     from peftsum.exceptions import PeftsumError
+    from peftsum.few_shot import make_prompt
     from peftsum.forecast.plan import plan
     from peftsum.generate import Summarizer
     from peftsum.merge import merge
+    from peftsum.prompt_study import study_prompts
     from peftsum.recipe_file import load_recipe
     from peftsum.report import write_report
+    from peftsum.sweep import sweep
     from peftsum.train import train
 
 __all__ = [
@@ -32,9 +35,12 @@ __all__ = [
     "compare",
     "evaluate",
     "load_recipe",
+    "make_prompt",
     "merge",
     "plan",
     "score",
+    "study_prompts",
+    "sweep",
     "train",
     "write_report",
 ]
@@ -45,9 +51,12 @@ _HOMES = {
     "compare": "peftsum.compare",
     "evaluate": "peftsum.evaluate",
     "load_recipe": "peftsum.recipe_file",
+    "make_prompt": "peftsum.few_shot",
     "merge": "peftsum.merge",
     "plan": "peftsum.forecast.plan",
     "score": "peftsum.evaluate",
+    "study_prompts": "peftsum.prompt_study",
+    "sweep": "peftsum.sweep",
     "train": "peftsum.train",
     "write_report": "peftsum.report",
 }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, folder_bytes, is_run, read_predictions, read_record
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 EXAMPLES = 6  # dialogues shown side by side
 UNTUNED = "untuned"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -62,6 +65,7 @@ def compare(
     leave_out_leaked: bool = False,
     inference_sample: int | None = None,
     pairs: Sequence[str] = (),
+    untuned: bool = True,
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
@@ -81,6 +85,7 @@ def compare(
         inference_sample: measure what summaries cost in each arrangement (adapter beside its base, merged, in 8 bits)
             on this many of the dialogues; None does not.
         pairs: axes to show against each other besides the main ones, each as ``rougeL,train_wall_s``.
+        untuned: False leaves the untuned bases out, for a caller that has them already.
 
     Raises:
         UsageError: nothing to compare, names that clash, recipes of different data, or nothing left to score.
@@ -89,20 +94,21 @@ def compare(
     chosen_pairs = [parse_pair(pair) for pair in pairs]
     entries = [_entry(Path(t), Path(runs_dir), Path(adapters_dir), overrides) for t in targets]
     section = _common_data(entries, data)
-    whole = _limited(load_split(section, split), limit)  # fails here, before anything is trained
+    whole = limited(load_split(section, split), limit)  # fails here, before anything is trained
     seen = _seen(entries, whole, leave_out=leave_out_leaked)
     cost = _common_cost(entries, overrides)
     left_out = leaked_ids(seen) if leave_out_leaked else set()
     kept = [index for index, example in enumerate(whole.examples) if example.id not in left_out]
     examples = [whole.examples[index] for index in kept]
-    systems = [_untuned(entries[0], base, Path(runs_dir), section, split, limit) for base in _bases(entries)]
+    bases = _bases(entries) if untuned else []
+    systems = [_untuned(entries[0], base, Path(runs_dir), section, split, limit) for base in bases]
     for number, entry in enumerate(entries, start=1):
         found = _found(entry, section, split, limit)
         logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
         systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
     predictions = {system.system: _texts(folder) for system, folder in systems}
     if inference_sample is not None:
-        chosen = tuple(e.dialogue for e in _spread(whole.examples, inference_sample))
+        chosen = tuple(e.dialogue for e in spread(whole.examples, inference_sample))
         systems = [(_with_inference(s, folder, entries, chosen), folder) for s, folder in systems]
     scored = [_restricted(system, kept) if left_out else system for system, _ in systems]
     system_records = [_with_coverage(system, examples, predictions[system.system]) for system in scored]
@@ -116,7 +122,7 @@ def compare(
         n=len(examples),
         seen=seen,
         left_out=len(whole.examples) - len(kept),
-        machine=_machine_lines(machine),
+        machine=machine_lines(machine),
         cost=cost,
         pairs=chosen_pairs,
         facts=dialogue_facts([e.id for e in examples], dialogues, [e.topic for e in examples]),
@@ -130,7 +136,7 @@ def compare(
                 references=list(e.references),
                 predictions={name: texts[e.id] for name, texts in predictions.items()},
             )
-            for e in _spread(examples, EXAMPLES)
+            for e in spread(examples, EXAMPLES)
         ],
         commands=[shlex.join(["peftsum", *sys.argv[1:]])] if Path(sys.argv[0]).stem in {"peftsum", "__main__"} else [],
     )
@@ -178,7 +184,8 @@ def _common_data(entries: Sequence[Entry], data: str | None) -> Data:
     return first
 
 
-def _limited(split: Split, limit: int | None) -> Split:
+def limited(split: Split, limit: int | None) -> Split:
+    """Return the first dialogues of a split."""
     return Split(split.source, split.name, split.examples[:limit])
 
 
@@ -320,7 +327,7 @@ def _found_evaluation(
     except DataError as error:
         logger.warning("%s; evaluating again", error)
         return None
-    wanted = _limited(load_split(data, split), limit)
+    wanted = limited(load_split(data, split), limit)
     resolved = resolve_target(target)
     tokens = resolved.max_source_tokens if resolved.record else data.max_source_tokens
     same_inputs = (found.data_fingerprint, found.weights) == (wanted.fingerprint, weights_identity(resolved))
@@ -352,13 +359,13 @@ def _with_coverage(system: System, examples: Sequence[DataExample], texts: dict[
     return system.model_copy(update={"coverage": coverage})
 
 
-def _spread(examples: Sequence[DataExample], count: int) -> list[DataExample]:
+def spread(examples: Sequence[T], count: int) -> list[T]:
     """Return examples evenly spread over the split, so that what is shown is not chosen by hand."""
     stride = max(1, len(examples) // count)
     return list(examples[::stride][:count])
 
 
-def _machine_lines(machine: Machine) -> dict[str, str]:
+def machine_lines(machine: Machine) -> dict[str, str]:
     """Return the machine as label and text, for the report."""
     lines = {
         "processor": f"{machine.cpu or 'unknown'}, {machine.usable_cores or '?'} cores",

@@ -205,6 +205,20 @@ def score(
     return _scored(examples, chosen, texts, mode, findings)
 
 
+def score_texts(
+    split: Split,
+    texts: list[str],
+    *,
+    references: ReferenceMode | None = None,
+    errors: str | Path | None = None,
+) -> Scored:
+    """Score a summary for each dialogue of a split, in its order; see :func:`score`."""
+    findings, mode = _find(split.examples, texts, references)
+    if errors is not None:
+        write_findings(Path(errors), _flagged(split.examples, findings))
+    return _scored(split, split.examples, texts, mode, findings)
+
+
 def _find(
     examples: list[Example], texts: list[str], references: ReferenceMode | None
 ) -> tuple[list[list[Finding]], ReferenceMode]:

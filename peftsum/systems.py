@@ -42,7 +42,7 @@ class System(Record):
     trainable_params: int | None = None
     total_params: int | None = None
     adapter_bytes: int | None = None
-    """Size of the adapter's weights file; None where there is no adapter."""
+    """Size of the adapter's weights file; None where there is no adapter, 0 where a prompt stands in its place."""
     model_bytes: int | None = None
     """Size of the saved model of a full fine-tune."""
     train: Readings | None = None
@@ -231,6 +231,11 @@ class Cost:
     of: Callable[[System], float | None]
 
 
+def _trained_weights(system: System) -> int | None:
+    """Return the trained weights; a prompt has none, which is known, and an untuned base says nothing of them."""
+    return system.trainable_params if system.method != "none" or system.trainable_params == 0 else None
+
+
 COSTS: Registry[Cost] = Registry(
     "cost",
     {
@@ -239,7 +244,7 @@ COSTS: Registry[Cost] = Registry(
         "peak_memory_bytes": Cost("peak memory", _train_value("peak_memory_bytes")),
         # What has to be kept: the adapter, or the whole model of a full fine-tune.
         "stored_bytes": Cost("stored size", lambda s: s.model_bytes if s.adapter_bytes is None else s.adapter_bytes),
-        "trainable_params": Cost("trained weights", lambda s: s.trainable_params if s.method != "none" else None),
+        "trainable_params": Cost("trained weights", _trained_weights),
     },
 )
 

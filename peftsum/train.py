@@ -27,7 +27,7 @@ from peftsum.cost.machine import describe_machine
 from peftsum.cost.meters import measure
 from peftsum.cost.readings import Readings, unmeasured
 from peftsum.exceptions import PeftsumError, RecipeError, TrainingError, TrainingInterrupted, UsageError
-from peftsum.fitting import fit
+from peftsum.fitting import OnValidation, fit
 from peftsum.forecast.before import announce, expect, refuse_misfit
 from peftsum.model import Base, base_revision, count_parameters, default_device, load_base, local_folder
 from peftsum.prepare import Prepared, prepare
@@ -51,6 +51,7 @@ def train(
     resume: bool | None = False,
     force: bool = False,
     ignore_forecast: bool = False,
+    on_validation: OnValidation | None = None,
 ) -> RunRecord:
     """Train a recipe, save the run and the adapter (full tuning saves its model in the run), and return the record.
 
@@ -64,6 +65,8 @@ def train(
         resume: go on from the last checkpoint of an unfinished run. None: where there is one, and else train anew.
         force: train anew even if a finished or unfinished run is there; it is set aside.
         ignore_forecast: train even where the forecast says that the memory cannot suffice.
+        on_validation: called with the step and the figures of each validation, in the process that writes the run;
+            a :class:`PeftsumError` that it raises ends the training, which keeps its checkpoints.
 
     Raises:
         MisfitError: even the low end of the forecast is more memory than there is. Nothing is written or set aside.
@@ -94,7 +97,7 @@ def train(
     earlier, record = ranks.on_main(lambda: _open_run(run_dir, adapter_dir, prepared, base, model, ranks, forecast))
     try:
         with measure(recipe.cost, device) as measurement, _lack_of_memory_explained(), ranks.watched():
-            position = fit(model, base, prepared, run_dir, ranks)
+            position = fit(model, base, prepared, run_dir, ranks, on_validation)
     except PeftsumError as error:
         if ranks.is_main:
             _close_unfinished(run_dir, record, error, _with_earlier(earlier, _of_main(measurement.readings, ranks)))

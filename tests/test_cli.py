@@ -84,6 +84,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, byte_base: Path, dialogu
     train(load_recipe(recipe), folder / "runs/small", folder / "adapters/small")
     (folder / "dialogue.txt").write_text("Ann: Lunch at one?\nBob: Yes.\n", encoding="utf-8")
     write_jsonl(folder / "predictions.jsonl", predictions_for(dialogues))
+    sweep = "name: two\nrecipe: small.yaml\narrangements: {a: {}, b: {set: {train.learning_rate: 1.0e-2}}}\n"
+    (folder / "sweep.yaml").write_text(sweep, encoding="utf-8")
     return folder
 
 
@@ -119,6 +121,8 @@ JSON_COMMANDS = {
     "summarize": "summarize dialogue.txt --adapter adapters/small --json",
     "merge": "merge adapters/small --out merged --data {data} --sample 2 --json",
     "compare": "compare runs/small --data {data} --limit 2 --out report --json",
+    "prompts": "prompts small.yaml --prompt instruct --limit 2 --out prompts --json",
+    "sweep": "sweep sweep.yaml --limit 2 --out sweep --json",
 }
 
 

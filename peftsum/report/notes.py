@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peftsum.comparison import Comparison, System
-from peftsum.cost.readings import Reading
+from peftsum.cost.readings import NOTHING_TRAINED, Reading
 from peftsum.report.results import shown_errors
 from peftsum.report.text import REFERENCES, error_explanation, error_label, listed
 from peftsum.seen import describe_seen
@@ -75,6 +75,8 @@ def _reading(system: System, phase: str, name: str) -> Reading | None:
 
 
 def _source(reading: Reading) -> str:
+    if reading.source == NOTHING_TRAINED:
+        return reading.source
     if not reading.estimated:
         return f"measured by {reading.source}; covers {reading.scope}"
     source = reading.source.removeprefix("estimate: ")

@@ -277,6 +277,8 @@ def _cost_columns(comparison: Comparison) -> list[Column]:
         return Cell(percent(system.trainable_params / system.total_params), (format_count(system.trainable_params),))
 
     def stored(system: System) -> Cell:
+        if system.adapter_bytes == 0:
+            return Cell("nothing", ("a prompt",))
         if system.adapter_bytes is not None:
             return Cell(format_bytes(system.adapter_bytes), ("adapter",))
         if system.model_bytes is not None:

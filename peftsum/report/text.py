@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peftsum.comparison import POINTS, System
-from peftsum.cost.readings import Reading
+from peftsum.cost.readings import NOTHING_TRAINED, Reading
 from peftsum.ledger.axes import Axis
 from peftsum.metrics import heuristics
 from peftsum.units import (
@@ -107,6 +107,8 @@ def in_unit(value: float, unit: str, *, like: float | None = None) -> str:
 
 def reading_origin(reading: Reading, *, like: float | None = None) -> str:
     """Return where a value comes from: ``measured by …``, or ``estimate, …`` with its range."""
+    if reading.source == NOTHING_TRAINED:
+        return reading.source
     if not reading.estimated:
         return f"measured by {reading.source}"
     if reading.low is None or reading.high is None:
