@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from peftsum.bank.factors import LayerFactors
@@ -109,7 +109,8 @@ class AdapterBank:
     def stacked(self, names: Sequence[str | None]) -> tuple[StackedFactors, list[int]]:
         """Return the factors of the adapters named, each once, and for each name its place among them.
 
-        Where they are all of the bank's, its own stacks are handed out; else a copy of what is needed is made.
+        Where they lie side by side, as one alone does, they are views into the bank's stacks; else a layer's are copied
+        when they are asked for.
 
         Args:
             names: of residents, perhaps many times each; None is the bare base.
@@ -120,17 +121,16 @@ class AdapterBank:
         place = {slot: i for i, slot in enumerate(chosen)}
         rows = [place[self._slots[name]] if name is not None else len(chosen) for name in names]
         bare = None in names
-        whole = not bare and chosen == list(range(self._capacity))
-        index = torch.tensor(chosen, device=self._device, dtype=torch.long)
         used = {layer for name in set(names) if name is not None for layer in self._shapes[name]}
+        run = range(chosen[0], chosen[-1] + 1) if chosen else range(0)
 
         def taken(stack: torch.Tensor) -> torch.Tensor:
-            if whole:
-                return stack
-            return torch.cat([stack[index], stack.new_zeros(1, *stack.shape[1:])]) if bare else stack[index]
+            if not bare and chosen == list(run):
+                return stack[run.start : run.stop]
+            some = stack[torch.tensor(chosen, device=self._device, dtype=torch.long)]
+            return torch.cat([some, stack.new_zeros(1, *stack.shape[1:])]) if bare else some
 
-        layers = {layer: (taken(down), taken(up)) for layer, (down, up) in self._layers.items() if layer in used}
-        return StackedFactors(layers, len(chosen) + bare), rows
+        return StackedFactors(_Taken(self._layers, used, taken), len(chosen) + bare), rows
 
     def layers_of(self, name: str) -> dict[str, LayerFactors]:
         """Return the factors of one adapter, views into the stacks."""
@@ -215,6 +215,30 @@ class AdapterBank:
             new[:slots, :ranks] = stack[:slots, :ranks]
             grown.append(new)
         self._layers[layer] = (grown[0], grown[1])
+
+
+class _Taken(Mapping[str, "tuple[torch.Tensor, torch.Tensor]"]):
+    """The layers of some adapters, each taken out of its stacks when it is asked for."""
+
+    def __init__(
+        self,
+        stacks: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+        used: set[str],
+        taken: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
+        self._stacks, self._used, self._taken = stacks, used, taken
+
+    def __getitem__(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        if layer not in self._used:
+            raise KeyError(layer)
+        down, up = self._stacks[layer]
+        return self._taken(down), self._taken(up)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._used)
+
+    def __len__(self) -> int:
+        return len(self._used)
 
 
 def _stack_bytes(residents: Sequence[Mapping[str, tuple[int, int, int]]], slots: int, width: int) -> int:
