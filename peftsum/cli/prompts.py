@@ -136,6 +136,10 @@ def prompts(
     Console(width=None if sys.stdout.isatty() else WIDTH).print(render_table(study))
     for verdict in prompt_verdicts(study):
         click.echo(verdict)
+    if beside:
+        from peftsum.comparison import verdict as tuning_verdict
+
+        click.echo(tuning_verdict(study.comparison))
     click.echo(f"report: {page}; prompts as sent: {told}")
 
 
