@@ -20,7 +20,7 @@ from peftsum.metrics.errors import FITTED, RULES, Finding, find_errors, fitted
 from peftsum.metrics.errors.attribution import CLUES, attribute
 from peftsum.metrics.errors.detectors import read, signals
 from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
-from peftsum.metrics.errors.words import normalised
+from peftsum.metrics.words import normalised
 from peftsum.recipe import Data
 
 CAR = "Anna: I'll lend you my car on Friday, Ben.\nBen: Thanks! I need it for five hours.\nAnna: No problem."

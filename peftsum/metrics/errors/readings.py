@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from peftsum.dialogue_text import Turn, parse_turns
-from peftsum.metrics.errors.words import (
+from peftsum.metrics.words import (
     AGREEMENT,
     FIRST_PERSON,
     SECOND_PERSON,

@@ -12,7 +12,7 @@ from statistics import mean
 
 from peftsum.metrics.errors.attribution import FLOOR, Attribution, attribute, shares
 from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
-from peftsum.metrics.errors.words import (
+from peftsum.metrics.words import (
     PRONOUNS,
     THIRD_SINGULAR,
     carries_content,
