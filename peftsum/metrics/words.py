@@ -1,4 +1,4 @@
-"""Words as detectors and coverage compare them: lower-case, stemmed, numbers in digits, and the small closed classes."""
+"""Words as detectors and coverage compare them: lower-case, stemmed, numbers in digits, and small closed classes."""
 
 from __future__ import annotations
 

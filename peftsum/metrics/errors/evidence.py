@@ -53,6 +53,14 @@ def speaker(read: Read) -> Evidence:
     return Evidence([*doubted.clause.subjects, *filter(carries_content, doubted.clause.tokens)], sorted(doubted.turns))
 
 
+def predicate(read: Read) -> Evidence:
+    """Return what the clause tells whose subject is least likely, with the turns that hold its words."""
+    doubted = _doubted(read)
+    return (
+        Evidence(list(filter(carries_content, doubted.clause.tokens)), sorted(doubted.turns)) if doubted else Evidence()
+    )
+
+
 def pronoun(read: Read) -> Evidence:
     """Return the pronouns, with the turns of the clauses they stand in."""
     words = [token for token in read.summary.tokens if token in PRONOUNS]
