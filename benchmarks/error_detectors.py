@@ -33,8 +33,6 @@ from peftsum.metrics.errors.fitted import FILE, Checked, Fit, Fitted, Logit  # n
 
 DATA = ROOT.parent / "shared" / "data"
 SHIPPED = ROOT / "peftsum" / "metrics" / "errors" / FILE
-CLUE_ROWS = 6000
-SEED = 0
 HUMAN = "human_ref"  # FacEval's name for the reference, judged like a system's summary
 
 
@@ -58,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"nothing to check on: {error.filename} is not there; name the folder by --data")
     samsum = options.data / "samsum"
     print("fitting who a clause is about on human summaries …", file=sys.stderr)
-    clues, clauses = fit_clues(samsum / "train.jsonl", CLUE_ROWS, SEED)
+    clues, clauses = fit_clues(samsum / "train.jsonl")
     found, of = share_of_subjects_found(samsum / "validation.jsonl", clues)
     started = time.perf_counter()
     measured = [Measured.of(data, clues) for data in sets]
@@ -72,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += _judged(measured, options.judge)
     fitted = Fitted(
         sources={
-            "clues": f"{clauses} clauses of {CLUE_ROWS} human summaries in SAMSum's training split (Gliwa et al. "
-            f"2019); on its validation split the likelier of two speakers is the subject in {found:.3f} of {of}",
+            "clues": f"{clauses} clauses of the human summaries in SAMSum's training split (Gliwa et al. 2019); on its "
+            f"validation split the likelier of two speakers is the subject in {found:.3f} of {of}",
             "detectors": "; ".join(f"{m.data.name}, {len(m.signals)} labelled summaries" for m in measured),
             "made by": "benchmarks/error_detectors.py --write",
         },

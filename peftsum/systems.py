@@ -184,14 +184,19 @@ def _gain(tuned: float, untuned: float) -> Gain:
     return Gain(points=POINTS * gain, percent=100 * gain / untuned if untuned > 0 else None)
 
 
+def column(score: str) -> str:
+    """Return the column of :attr:`System.statistics` that holds a score a dialogue: of a ROUGE, or an error rate."""
+    return f"{score}_f" if score in ROUGES else score
+
+
 def difference(system: System, other: System, score: str = "rougeL") -> Difference:
-    """Return a ROUGE of ``system`` less ``other``: paired where both have a score a dialogue, else by their intervals.
+    """Return a score of ``system`` less ``other``: paired where both have it a dialogue, else (ROUGE) by intervals.
 
     The paired interval is the bootstrap over dialogues of :mod:`peftsum.metrics.intervals`, so it is seeded. Without
     scores a dialogue the ends are ``low - high`` and ``high - low`` of the two intervals: they hold 0 exactly where
     the intervals overlap.
     """
-    ours, theirs = system.statistics.get(f"{score}_f"), other.statistics.get(f"{score}_f")
+    ours, theirs = system.statistics.get(column(score)), other.statistics.get(column(score))
     if ours is not None and theirs is not None and len(ours) == len(theirs):
         mean, low, high = _paired(ours, theirs)
         return Difference(mean=mean, low=low, high=high, paired=True)

@@ -41,10 +41,10 @@ def shown_errors(comparison: Comparison) -> list[str]:
 
 
 def checked_errors(name: str) -> Checked | None:
-    """Return how the detector did on FacEval, the larger of the labelled sets, or None for what is no detector."""
+    """Return how the detector did on the first set that labels its error, FacEval but for one; None for no detector."""
     from peftsum.metrics.errors import FITTED, fitted
 
-    return fitted().detectors[name].checked["faceval"] if name in FITTED else None
+    return next(iter(fitted().detectors[name].checked.values())) if name in FITTED else None
 
 
 def result_columns(comparison: Comparison) -> list[str]:

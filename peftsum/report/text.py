@@ -28,6 +28,7 @@ ERROR_LABELS = {
     "error_negation": "Negation",
     "error_circumstance": "Time, place or amount",
     "error_hallucination": "Made up",
+    "error_predicate": "Wrong action",
     "heuristic_length": "Length (heuristic)",
     "heuristic_hallucination": "Hallucination (heuristic)",
     "heuristic_missing_key_info": "Missing key information (heuristic)",
@@ -36,11 +37,12 @@ ERROR_LABELS = {
 _KEY_WORDS = f"words of more than {heuristics.KEY_WORD_LETTERS} characters"
 ERROR_EXPLANATIONS = {
     "error_any": "the summary says something that the dialogue does not bear out, of whatever kind",
-    "error_speaker": "it says of one speaker what another said or did",
+    "error_speaker": "it says of one person what another said or did",
     "error_pronoun": "a pronoun that stands for the wrong person, or for nobody one can tell",
     "error_negation": "it affirms what was denied, or denies what was affirmed",
     "error_circumstance": "a wrong or misleading detail: when, where, how much, how, why",
     "error_hallucination": "it tells what the dialogue does not",
+    "error_predicate": "it says that somebody did, wants or thinks something else than in the dialogue",
     "heuristic_length": (
         f"the summary has fewer than {heuristics.MIN_WORDS} words, or more than {heuristics.LONG_RATIO} times as many "
         "as the reference"

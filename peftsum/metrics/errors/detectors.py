@@ -28,6 +28,7 @@ FITTED: Registry[Callable[[Read], Evidence]] = Registry(
         "error_negation": evidence.negation,
         "error_circumstance": evidence.circumstance,
         "error_hallucination": evidence.hallucination,
+        "error_predicate": evidence.predicate,
     },
 )
 RULES: Registry[Callable[[Read], Evidence]] = Registry(
@@ -65,7 +66,7 @@ def read(
     reading = DialogueReading(dialogue) if isinstance(dialogue, str) else dialogue
     words = SummaryReading(summary, reading)
     attributed = attributions(words, reading, fitted().clues if clues is None else clues)
-    return Read(words, reading, attributed, [ReferenceReading(text) for text in references])
+    return Read(words, reading, attributed, [ReferenceReading(text, reading) for text in references])
 
 
 def signals(read: Read) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from peftsum.metrics.errors.attribution import Attribution
 from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
 from peftsum.metrics.errors.signals import ReferenceReading, flip, new_content, new_numbers
-from peftsum.metrics.errors.words import CIRCUMSTANCES, PRONOUNS, carries_content, is_negation, is_number, normalised
+from peftsum.metrics.words import CIRCUMSTANCES, PRONOUNS, carries_content, is_negation, is_number, normalised
 
 FEW_WORDS = 5  # a shorter summary says next to nothing
 LONG_SHARE = 0.5  # a summary longer than half its dialogue summarises nothing
@@ -51,6 +51,14 @@ def speaker(read: Read) -> Evidence:
     if doubted is None:
         return Evidence()
     return Evidence([*doubted.clause.subjects, *filter(carries_content, doubted.clause.tokens)], sorted(doubted.turns))
+
+
+def predicate(read: Read) -> Evidence:
+    """Return what the clause tells whose subject is least likely, with the turns that hold its words."""
+    doubted = _doubted(read)
+    return (
+        Evidence(list(filter(carries_content, doubted.clause.tokens)), sorted(doubted.turns)) if doubted else Evidence()
+    )
 
 
 def pronoun(read: Read) -> Evidence:
