@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from peftsum.adapters import ADAPTER_CONFIG, check_adapter, check_adapter_folder
 from peftsum.artifacts import is_run
-from peftsum.batching import encode_source
+from peftsum.batching import Encoded
 from peftsum.decoding import decode
 from peftsum.exceptions import AdapterError, UsageError
+from peftsum.likelihood import token_log_likelihoods
+from peftsum.long_dialogues import Written, encode_truncated, write_summaries
 from peftsum.model import Base, default_device, load_base, quiet_load
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation
@@ -21,8 +22,6 @@ from peftsum.targets import Target, check_same_base, resolve_target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-logger = logging.getLogger(__name__)
 
 BASE = "__base__"  # the bare base, by peft's own word for it
 
@@ -134,14 +133,8 @@ class Summarizer:
         max_source_tokens: int | None = None,
     ) -> list[list[int]]:
         """Return the token ids of dialogues in the adapter's prompt; a cut one is warned of."""
-        target = self.target(adapter)
-        prompt = prompt or (target.prompt if target else Prompt())
-        limit = max_source_tokens or (target.max_source_tokens if target else Data().max_source_tokens)
-        encoded = [encode_source(self._base.tokenizer, prompt, dialogue, limit) for dialogue in dialogues]
-        cut = sum(was_cut for _, was_cut in encoded)
-        if cut:
-            logger.warning("%d of %d dialogues are longer than %d tokens; their end was cut", cut, len(encoded), limit)
-        return [ids for ids, _ in encoded]
+        prompt, limit = self._prompt_and_limit(self.target(adapter), prompt, max_source_tokens)
+        return encode_truncated(self._base.tokenizer, prompt, dialogues, limit)[0]
 
     def summarize(
         self,
@@ -160,17 +153,49 @@ class Summarizer:
             adapter: a loaded adapter's name; None takes the only one, or the bare base when none is loaded.
             prompt: instead of the adapter's own.
             generation: instead of the adapter's own.
-            max_source_tokens: where a prompt with its dialogue is cut, instead of the adapter's own.
+            max_source_tokens: most tokens of a prompt with its dialogue, instead of the adapter's own; what is longer
+                is cut, or read in parts, as ``generation.strategy`` says.
             title: shown with a progress bar when given.
         """
+        options = {"prompt": prompt, "generation": generation, "max_source_tokens": max_source_tokens}
+        return [written.text for written in self.write(dialogues, adapter, **options, title=title)]  # type: ignore[arg-type]
+
+    def write(
+        self,
+        dialogues: Sequence[str],
+        adapter: str | None = None,
+        *,
+        prompt: Prompt | None = None,
+        generation: Generation | None = None,
+        max_source_tokens: int | None = None,
+        title: str = "",
+    ) -> list[Written]:
+        """Return what :meth:`summarize` does, each with what of its dialogue was read, and in how many parts."""
         if isinstance(dialogues, str):
             raise UsageError("summarize takes a list of dialogues, not one text", hint="put it in a list: [dialogue]")
         adapter = self._chosen(adapter)
         target = self.target(adapter)
-        generation = generation or (target.generation if target else Generation())
-        sources = self.encode(dialogues, adapter, prompt, max_source_tokens)
+        settings = generation or (target.generation if target else Generation())
+        prompt, limit = self._prompt_and_limit(target, prompt, max_source_tokens)
+
+        def answer(sources: Sequence[list[int]], title: str) -> list[str]:
+            with self._active(adapter):
+                return decode(self._model, self._base.tokenizer, sources, settings, title=title)
+
+        return write_summaries(dialogues, self._base.tokenizer, prompt, limit, settings, answer, title=title)
+
+    def log_likelihoods(self, written: Sequence[Written], adapter: str | None = None) -> list[float]:
+        """Return how likely the model finds each summary behind the prompt it was written from: nats a token, mean."""
+        adapter = self._chosen(adapter)
+        targets = [self._base.tokenizer(text_target=w.text, verbose=False)["input_ids"] for w in written]
+        encoded = [Encoded(w.source, target) for w, target in zip(written, targets, strict=True)]
         with self._active(adapter):
-            return decode(self._model, self._base.tokenizer, sources, generation, title=title)
+            return token_log_likelihoods(self._model, self._base.tokenizer.pad_token_id, encoded)
+
+    @staticmethod
+    def _prompt_and_limit(target: Target | None, prompt: Prompt | None, limit: int | None) -> tuple[Prompt, int]:
+        limit = limit or (target.max_source_tokens if target else Data().max_source_tokens)
+        return prompt or (target.prompt if target else Prompt()), limit
 
     def _active(self, adapter: str | None) -> Any:
         if adapter is not None:

@@ -142,6 +142,14 @@ class Generation(Section):
     """Exponent on the length in beam scores."""
     seed: int = Field(13, ge=0, lt=SEEDS)
     """Seed of sampling."""
+    strategy: Literal["truncate", "staged"] = "truncate"
+    """A dialogue longer than `data.max_source_tokens`: cut off its end and say so, or read it in parts, at turns, and
+    summarise their summaries."""
+    overlap_turns: int = Field(2, ge=0)
+    """Turns at the end of a part that the next one repeats; only with `staged`."""
+    combine: Literal["summarize", "join"] = "summarize"
+    """The summaries of parts: summarise them in turn until one is left, or let them stand one after the other; only
+    with `staged`."""
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:
