@@ -16,6 +16,7 @@ from peftsum.version import __version__
 
 if TYPE_CHECKING:
     from peftsum.compare import compare
+    from peftsum.confidence import calibrate
     from peftsum.evaluate import evaluate, score
     from peftsum.exceptions import PeftsumError
     from peftsum.generate import Summarizer
@@ -28,6 +29,7 @@ __all__ = [
     "PeftsumError",
     "Summarizer",
     "__version__",
+    "calibrate",
     "compare",
     "evaluate",
     "load_recipe",
@@ -40,6 +42,7 @@ __all__ = [
 _HOMES = {
     "PeftsumError": "peftsum.exceptions",
     "Summarizer": "peftsum.generate",
+    "calibrate": "peftsum.confidence",
     "compare": "peftsum.compare",
     "evaluate": "peftsum.evaluate",
     "load_recipe": "peftsum.recipe_file",

@@ -173,7 +173,7 @@ class Summarizer:
         """Return what :meth:`summarize` does, each with what of its dialogue was read, and in how many parts."""
         if isinstance(dialogues, str):
             raise UsageError("summarize takes a list of dialogues, not one text", hint="put it in a list: [dialogue]")
-        adapter = self._chosen(adapter)
+        adapter = self.chosen(adapter)
         target = self.target(adapter)
         settings = generation or (target.generation if target else Generation())
         prompt, limit = self._prompt_and_limit(target, prompt, max_source_tokens)
@@ -186,7 +186,7 @@ class Summarizer:
 
     def log_likelihoods(self, written: Sequence[Written], adapter: str | None = None) -> list[float]:
         """Return how likely the model finds each summary behind the prompt it was written from: nats a token, mean."""
-        adapter = self._chosen(adapter)
+        adapter = self.chosen(adapter)
         targets = [self._base.tokenizer(text_target=w.text, verbose=False)["input_ids"] for w in written]
         encoded = [Encoded(w.source, target) for w, target in zip(written, targets, strict=True)]
         with self._active(adapter):
@@ -203,7 +203,13 @@ class Summarizer:
             return nullcontext()
         return self._model.disable_adapter() if self._targets else nullcontext()
 
-    def _chosen(self, adapter: str | None) -> str | None:
+    def chosen(self, adapter: str | None) -> str | None:
+        """Return the name of the adapter that answers where ``adapter`` is asked for; None is the bare base.
+
+        Raises:
+            AdapterError: no adapter of that name is loaded.
+            UsageError: several are, and none is named.
+        """
         if adapter == BASE:
             return None
         if adapter is None and len(self._targets) > 1:

@@ -164,6 +164,11 @@ class Generation(Section):
         return self
 
 
+def with_strategy(generation: Generation, strategy: Literal["truncate", "staged"] | None) -> Generation:
+    """Return settings with another strategy for long dialogues; the same for None."""
+    return generation if strategy is None else generation.model_copy(update={"strategy": strategy})
+
+
 class Recipe(Section):
     """One training, wholly described."""
 

@@ -7,6 +7,7 @@ import sys
 import click
 
 from peftsum.cli.adapters import adapters
+from peftsum.cli.calibrate import calibrate
 from peftsum.cli.compare import compare
 from peftsum.cli.data import data
 from peftsum.cli.doctor import doctor
@@ -41,7 +42,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
-for command in (train, evaluate, score, summarize, merge, compare, adapters, data, doctor, init):
+for command in (train, evaluate, score, summarize, calibrate, merge, compare, adapters, data, doctor, init):
     cli.add_command(command)
 
 
