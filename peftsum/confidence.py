@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 CONFIDENCE_FILE = "confidence.json"
 SCORE = "rougeL"
-FOR_LONG = {"strategy", "overlap_turns", "combine"}  # they change nothing for a dialogue that is read whole
+FOR_LONG = {"strategy", "overlap_turns", "joined_tokens"}  # they change nothing for a dialogue that is read whole
 
 
 class CalibrationRecord(Record):

@@ -1,7 +1,7 @@
 """Dialogues longer than the context: cut off, and said so, or read in parts whose summaries are summarised in turn.
 
 Stages as in Summ^N (Zhang et al. 2022): parts are summarised, the summaries stand for the dialogue, and that goes on
-until they fit. All parts of all dialogues of a stage are decoded together, so that those of one length share a batch.
+until they are as short as is asked. All parts of all dialogues of a stage are decoded together, so that those of one length share a batch.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def write_summaries(
         tokenizer: of the base.
         prompt: that a dialogue, a part, or the summaries of parts are put in.
         limit: most tokens of a prompt with its dialogue.
-        generation: ``strategy``, ``overlap_turns`` and ``combine``.
+        generation: ``strategy``, ``overlap_turns`` and ``joined_tokens``.
         decode: from token ids to summaries.
         title: shown with a progress bar when given.
 
@@ -174,7 +174,7 @@ class _Stages:
             texts = [" ".join(text.split()) for text, _ in found]
             if len(found) == 1:
                 self._finish(i, found[0][0])
-            elif self.generation.combine == "join":
+            elif sum(self.counter.alone(texts)) <= self.generation.joined_tokens:
                 self._finish(i, " ".join(filter(None, texts)), joined=True)
             elif stage == MOST_STAGES or not self._shortened(i, texts):
                 self._finish(i, " ".join(filter(None, texts)), joined=True)

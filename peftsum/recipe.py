@@ -147,9 +147,9 @@ class Generation(Section):
     summarise their summaries."""
     overlap_turns: int = Field(2, ge=0)
     """Turns at the end of a part that the next one repeats; only with `staged`."""
-    combine: Literal["summarize", "join"] = "summarize"
-    """The summaries of parts: summarise them in turn until one is left, or let them stand one after the other; only
-    with `staged`."""
+    joined_tokens: int = Field(256, ge=0)
+    """Summaries of parts stand one after the other once they have no more tokens than this together; longer ones are
+    summarised in turn. 0 goes on until one is left; only with `staged`."""
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:

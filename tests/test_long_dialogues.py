@@ -25,7 +25,7 @@ from peftsum.recipe import Data, Generation
 from peftsum.splitting import Part, split_dialogue
 
 PROMPT_WORDS = 3
-STAGED = Generation(strategy="staged", max_new_tokens=8)
+STAGED = Generation(strategy="staged", max_new_tokens=8, joined_tokens=0)
 
 
 class Words:
@@ -216,10 +216,17 @@ def test_summaries_that_shorten_nothing_are_kept_whole(small: Summarizer, caplog
     assert "no shorter than what they summarise" in caplog.text
 
 
-def test_joined_parts_stand_one_after_the_other(small: Summarizer) -> None:
-    generation = STAGED.model_copy(update={"combine": "join"})
-    text, stages, joined, read = staged_by(small, "They eat.", generation, LONG[3])
-    assert (text, stages, joined) == (" ".join(["They eat."] * read), 1, True)
+def test_summaries_stand_one_after_the_other_once_they_are_short_enough(small: Summarizer) -> None:
+    tokens = len("They eat.")  # a byte is a token here
+    _, _, _, parts = staged_by(small, "They eat.", STAGED.model_copy(update={"joined_tokens": 9999}), LONG[3])
+    assert parts > 3
+    just = STAGED.model_copy(update={"joined_tokens": parts * tokens})
+    assert staged_by(small, "They eat.", just, LONG[3]) == (" ".join(["They eat."] * parts), 1, True, parts)
+    under = STAGED.model_copy(update={"joined_tokens": parts * tokens - 1})
+    text, stages, joined, read = staged_by(small, "They eat.", under, LONG[3])
+    assert stages > 1
+    assert read > parts
+    assert text == " ".join(["They eat."] * (1 if not joined else (read - parts)))
 
 
 def test_empty_summaries_of_all_parts_are_an_empty_summary(small: Summarizer) -> None:
