@@ -27,6 +27,7 @@ FOLDS = 10
 BINS = 10
 SEED = 13
 NEWTON_STEPS = 50
+LARGEST_STEP = 2.0  # of the logit: a full step from afar can leave the range of floats
 RIDGE = 1e-3  # on the slope of standardised likelihoods, in examples: enough to keep a separable sample finite
 
 
@@ -115,7 +116,7 @@ def _fit(x: Floats, y: Floats) -> tuple[float, float]:
 
     mean, spread = float(x.mean()), float(x.std())
     level = _logit(float(y.mean()))
-    if spread == 0:
+    if spread == 0 or y.std() == 0:
         return level, 0.0
     table = np.stack([np.ones_like(x), (x - mean) / spread], axis=1)  # (n, 2)
     weights = np.asarray([level, 0.0])
@@ -124,7 +125,7 @@ def _fit(x: Floats, y: Floats) -> tuple[float, float]:
         penalty = np.asarray([0.0, RIDGE])
         gradient = table.T @ (y - fitted) - penalty * weights
         curvature = (table * (fitted * (1 - fitted))[:, None]).T @ table + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
+        step = np.clip(np.linalg.solve(curvature, gradient), -LARGEST_STEP, LARGEST_STEP)
         weights = weights + step
         if np.abs(step).max() < 1e-10:
             break

@@ -48,7 +48,10 @@ def trusted_detectors() -> dict[str, list[float]]:
 
 
 def flags(summary: str, dialogue: str | DialogueReading) -> list[Flag]:
-    """Return what detectors that can be trusted without a reference suspect, and what rules find."""
+    """Return what detectors that can be trusted without a reference suspect, and what rules find.
+
+    A suspicion that points at nothing, such as a wrong pronoun where there is none, is left out.
+    """
     reading = DialogueReading(dialogue) if isinstance(dialogue, str) else dialogue
     trusted = trusted_detectors()
     kept = {*trusted, *(rule for rule in RULES if rule not in NEED_REFERENCES)}
@@ -62,5 +65,5 @@ def flags(summary: str, dialogue: str | DialogueReading) -> list[Flag]:
             turns=[supporting_turn(reading.turns[i].turn) for i in finding.turns],
         )
         for finding in find_errors(summary, reading)
-        if finding.flagged and finding.error in kept
+        if finding.flagged and finding.error in kept and (finding.words or finding.turns or not summary.strip())
     ]

@@ -1,7 +1,8 @@
 """Dialogues longer than the context: cut off, and said so, or read in parts whose summaries are summarised in turn.
 
 Stages as in Summ^N (Zhang et al. 2022): parts are summarised, the summaries stand for the dialogue, and that goes on
-until they are as short as is asked. All parts of all dialogues of a stage are decoded together, so that those of one length share a batch.
+until they are as short as is asked. All parts of all dialogues of a stage are decoded together, so that those of one
+length share a batch.
 """
 
 from __future__ import annotations

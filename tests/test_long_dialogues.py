@@ -6,6 +6,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,11 @@ class Words:
     """A word is a token, and a prompt has three of its own."""
 
     def in_prompt(self, text: str) -> int:
+        """Return the words of text and prompt."""
         return PROMPT_WORDS + len(text.split())
 
     def alone(self, texts: Sequence[str]) -> list[int]:
+        """Return the words of each text."""
         return [len(text.split()) for text in texts]
 
 
@@ -99,7 +102,7 @@ def test_parts_repeat_the_last_turns_of_the_one_before() -> None:
     talk = "\n".join(said("Ann" if i % 2 else "Bob", 4, 4 * i) for i in range(40))
     parts = split_dialogue(talk, Words(), 63, 2)
     assert len(parts) > 2
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in pairwise(parts):
         assert after.turns[:2] == before.turns[-2:]
     plain = split_dialogue(talk, Words(), 63, 0)
     assert Counter(i for part in plain for i in part.turns).most_common(1)[0][1] == 1

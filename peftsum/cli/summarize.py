@@ -89,11 +89,12 @@ def explanation(answer: Answer) -> Iterator[str]:
     for flag in answer.flags:
         yield f"{flag.error}? {', '.join(flag.words)} ({_trust(flag)})"
     for source in answer.sources:
-        yield f"“{source.sentence}”"
+        found = "" if source.support is None else f" ({100 * source.support:.0f} % of its content found)"
+        yield f'"{source.sentence}"{found}'
         for turn in source.turns:
             yield f"  turn {turn.index}  {turn.speaker + ': ' if turn.speaker else ''}{turn.text}"
         if not source.turns:
-            yield "  no turn holds its words"
+            yield "  no turn supports it"
 
 
 def _trust(flag: Flag) -> str:
