@@ -14,7 +14,7 @@ from pathlib import Path
 from peftsum.artifacts import read_record, write_record
 from peftsum.calibration import Calibration, fit_calibration
 from peftsum.data import Split, load_split, load_training_splits
-from peftsum.exceptions import UsageError
+from peftsum.exceptions import DataError, UsageError
 from peftsum.generate import BASE, Summarizer
 from peftsum.long_dialogues import Written
 from peftsum.metrics import example_statistics
@@ -179,7 +179,10 @@ def _calibration_of(
         return None, "not calibrated: an untuned base has no validation dialogues of its own"
     if not (folder / CONFIDENCE_FILE).is_file():
         return None, f"not calibrated: `peftsum calibrate {target.adapter or target.model.base}` does it"
-    record = read_record(folder / CONFIDENCE_FILE, CalibrationRecord)
+    try:
+        record = read_record(folder / CONFIDENCE_FILE, CalibrationRecord)
+    except DataError as error:  # a summary is worth having without it
+        return None, f"{error.message}: calibrate again"
     if record.weights != weights_identity(target):
         return None, f"{CONFIDENCE_FILE} is of other weights: calibrate again"
     if record.prompt != prompt or _settings(record.generation) != _settings(generation):

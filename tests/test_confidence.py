@@ -175,6 +175,8 @@ def test_it_is_silent_where_it_cannot_know(adapter: Path, trained: Path) -> None
     record = json.loads((adapter / CONFIDENCE_FILE).read_text(encoding="utf-8"))
     (adapter / CONFIDENCE_FILE).write_text(json.dumps(record | {"weights": "others"}), encoding="utf-8")
     assert "other weights" in reason()
+    (adapter / CONFIDENCE_FILE).write_text("{", encoding="utf-8")
+    assert "is damaged" in reason()
 
 
 def test_dialogues_of_the_training_and_longer_ones_are_left_out(
