@@ -16,6 +16,7 @@ from peftsum.version import __version__
 
 if TYPE_CHECKING:
     from peftsum.compare import compare
+    from peftsum.confidence import calibrate
     from peftsum.evaluate import evaluate, score
     from peftsum.exceptions import PeftsumError
     from peftsum.few_shot import make_prompt
@@ -32,6 +33,7 @@ __all__ = [
     "PeftsumError",
     "Summarizer",
     "__version__",
+    "calibrate",
     "compare",
     "evaluate",
     "load_recipe",
@@ -48,6 +50,7 @@ __all__ = [
 _HOMES = {
     "PeftsumError": "peftsum.exceptions",
     "Summarizer": "peftsum.generate",
+    "calibrate": "peftsum.confidence",
     "compare": "peftsum.compare",
     "evaluate": "peftsum.evaluate",
     "load_recipe": "peftsum.recipe_file",

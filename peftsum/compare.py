@@ -19,7 +19,7 @@ from peftsum.cost.section import Cost
 from peftsum.data import Example as DataExample
 from peftsum.data import Split, load_split, load_training_splits
 from peftsum.dialogue_facts import dialogue_facts
-from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
+from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate
 from peftsum.exceptions import DataError, UsageError
 from peftsum.inference import Asked, inference_costs
 from peftsum.ledger.axes import parse_pair
@@ -29,7 +29,7 @@ from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
 from peftsum.recipe_file import load_recipe, parse_recipe
 from peftsum.seen import Seen, Trained, describe_seen, find_seen, leaked_ids
-from peftsum.targets import resolve_target
+from peftsum.targets import resolve_target, weights_identity
 from peftsum.train import has_weights, is_current, train
 from peftsum.units import format_bytes
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from peftsum.adapters import ADAPTER_CONFIG, check_adapter, check_adapter_folder
 from peftsum.artifacts import is_run
 from peftsum.bank import AdapterBank, not_stackable, read_factors
-from peftsum.batching import encode_source
+from peftsum.batching import Encoded
 from peftsum.decoding import Decoded, decode_ids, texts_of, why_not
 from peftsum.exceptions import AdapterError, UsageError
+from peftsum.likelihood import token_log_likelihoods
+from peftsum.long_dialogues import Written, encode_truncated, write_summaries
 from peftsum.model import Base, default_device, load_base, quiet_load
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation
@@ -158,14 +160,8 @@ class Summarizer:
         max_source_tokens: int | None = None,
     ) -> list[list[int]]:
         """Return the token ids of dialogues in the adapter's prompt; a cut one is warned of."""
-        target = self.target(adapter)
-        prompt = prompt or (target.prompt if target else Prompt())
-        limit = max_source_tokens or (target.max_source_tokens if target else Data().max_source_tokens)
-        encoded = [encode_source(self._base.tokenizer, prompt, dialogue, limit) for dialogue in dialogues]
-        cut = sum(was_cut for _, was_cut in encoded)
-        if cut:
-            logger.warning("%d of %d dialogues are longer than %d tokens; their end was cut", cut, len(encoded), limit)
-        return [ids for ids, _ in encoded]
+        prompt, limit = self._prompt_and_limit(self.target(adapter), prompt, max_source_tokens)
+        return encode_truncated(self._base.tokenizer, prompt, dialogues, limit)[0]
 
     def summarize(
         self,
@@ -187,32 +183,97 @@ class Summarizer:
                 loaded.
             prompt: instead of the adapter's own.
             generation: instead of the adapter's own.
-            max_source_tokens: where a prompt with its dialogue is cut, instead of the adapter's own.
+            max_source_tokens: most tokens of a prompt with its dialogue, instead of the adapter's own; what is longer
+                is cut, or read in parts, as ``generation.strategy`` says.
             title: shown with a progress bar when given.
         """
+        if adapter is None or isinstance(adapter, str):
+            options = {"prompt": prompt, "generation": generation, "max_source_tokens": max_source_tokens}
+            return [written.text for written in self.write(dialogues, adapter, **options, title=title)]  # type: ignore[arg-type]
+        return self._mixed(dialogues, list(adapter), prompt, generation, max_source_tokens, title)
+
+    def write(
+        self,
+        dialogues: Sequence[str],
+        adapter: str | None = None,
+        *,
+        prompt: Prompt | None = None,
+        generation: Generation | None = None,
+        max_source_tokens: int | None = None,
+        title: str = "",
+    ) -> list[Written]:
+        """Return what :meth:`summarize` does, each with what of its dialogue was read, and in how many parts."""
         if isinstance(dialogues, str):
             raise UsageError("summarize takes a list of dialogues, not one text", hint="put it in a list: [dialogue]")
-        names = [adapter] * len(dialogues) if adapter is None or isinstance(adapter, str) else list(adapter)
+        adapter = self.chosen(adapter)
+        target = self.target(adapter)
+        settings = generation or (target.generation if target else Generation())
+        prompt, limit = self._prompt_and_limit(target, prompt, max_source_tokens)
+
+        def answer(sources: Sequence[list[int]], title: str) -> list[str]:
+            return texts_of(self._base.tokenizer, self._decode(sources, [adapter] * len(sources), settings, title))
+
+        return write_summaries(dialogues, self._base.tokenizer, prompt, limit, settings, answer, title=title)
+
+    def _mixed(
+        self,
+        dialogues: Sequence[str],
+        names: Sequence[str],
+        prompt: Prompt | None,
+        generation: Generation | None,
+        max_source_tokens: int | None,
+        title: str,
+    ) -> list[str]:
+        """Return a summary for each dialogue by its own adapter; those of equal settings share batches."""
+        if isinstance(dialogues, str):
+            raise UsageError("summarize takes a list of dialogues, not one text", hint="put it in a list: [dialogue]")
         if len(names) != len(dialogues):
             raise UsageError(f"{len(names)} adapters for {len(dialogues)} dialogues", hint="name one a dialogue")
-        chosen = {name: self._chosen(name) for name in dict.fromkeys(names)}
-        found = [Decoded([])] * len(dialogues)
+        found = [""] * len(dialogues)
         rows_of: dict[Generation, dict[str | None, list[int]]] = {}
         for i, name in enumerate(names):
-            target = self.target(chosen[name])
+            target = self.target(self.chosen(name))
             settings = generation or (target.generation if target else Generation())
-            rows_of.setdefault(settings, {}).setdefault(chosen[name], []).append(i)
+            rows_of.setdefault(settings, {}).setdefault(self.chosen(name), []).append(i)
         for settings, members in rows_of.items():
-            rows = [i for of_one in members.values() for i in of_one]
-            sources = [
-                ids
-                for name, of_one in members.items()
-                for ids in self.encode([dialogues[i] for i in of_one], name, prompt, max_source_tokens)
-            ]
-            whose = [name for name, of_one in members.items() for _ in of_one]
-            for i, decoded in zip(rows, self._decode(sources, whose, settings, title), strict=True):
-                found[i] = decoded
-        return texts_of(self._base.tokenizer, found)
+            if settings.strategy == "staged":  # parts of stages share batches within an adapter
+                parts: list[tuple[str | None, list[int]]] = list(members.items())
+            else:
+                parts = []
+                whose = [name for name, rows in members.items() for _ in rows]
+                sources = [
+                    ids
+                    for name, rows in members.items()
+                    for ids in self.encode([dialogues[i] for i in rows], name, prompt, max_source_tokens)
+                ]
+                texts = texts_of(self._base.tokenizer, self._decode(sources, whose, settings, title))
+                for i, text in zip([i for rows in members.values() for i in rows], texts, strict=True):
+                    found[i] = text
+            for whole, rows in parts:
+                written = self.write(
+                    [dialogues[i] for i in rows],
+                    whole or BASE,
+                    prompt=prompt,
+                    generation=settings,
+                    max_source_tokens=max_source_tokens,
+                    title=title,
+                )
+                for i, one in zip(rows, written, strict=True):
+                    found[i] = one.text
+        return found
+
+    def log_likelihoods(self, written: Sequence[Written], adapter: str | None = None) -> list[float]:
+        """Return how likely the model finds each summary behind the prompt it was written from: nats a token, mean."""
+        adapter = self.chosen(adapter)
+        targets = [self._base.tokenizer(text_target=w.text, verbose=False)["input_ids"] for w in written]
+        encoded = [Encoded(w.source, target) for w, target in zip(written, targets, strict=True)]
+        with self._active(adapter):
+            return token_log_likelihoods(self._model, self._base.tokenizer.pad_token_id, encoded)
+
+    @staticmethod
+    def _prompt_and_limit(target: Target | None, prompt: Prompt | None, limit: int | None) -> tuple[Prompt, int]:
+        limit = limit or (target.max_source_tokens if target else Data().max_source_tokens)
+        return prompt or (target.prompt if target else Prompt()), limit
 
     def _decode(
         self, sources: Sequence[Sequence[int]], adapters: Sequence[str | None], generation: Generation, title: str
@@ -244,7 +305,13 @@ class Summarizer:
             return nullcontext()
         return self._model.disable_adapter() if hasattr(self._model, "peft_config") else nullcontext()
 
-    def _chosen(self, adapter: str | None) -> str | None:
+    def chosen(self, adapter: str | None) -> str | None:
+        """Return the name of the adapter that answers where ``adapter`` is asked for; None is the bare base.
+
+        Raises:
+            AdapterError: no adapter of that name is loaded.
+            UsageError: several are, and none is named.
+        """
         if adapter == BASE:
             return None
         if adapter is None and len(self._targets) > 1:

@@ -25,7 +25,6 @@ from peftsum.cost.machine import Machine, describe_machine
 from peftsum.cost.meter import describe
 from peftsum.cost.meters import measure
 from peftsum.cost.section import Cost
-from peftsum.evaluate import weights_identity
 from peftsum.exceptions import DataError, PeftsumError
 from peftsum.generate import Summarizer
 from peftsum.merge import merge_into_full_precision
@@ -34,7 +33,7 @@ from peftsum.processes import run_apart
 from peftsum.prompts import Prompt
 from peftsum.recipe import Generation
 from peftsum.section import Record
-from peftsum.targets import Target, resolve_target
+from peftsum.targets import Target, resolve_target, weights_identity
 
 if TYPE_CHECKING:
     import torch

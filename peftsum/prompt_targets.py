@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import RUN_FILE, RunRecord, folder_bytes, is_run, read_record
 from peftsum.cost.readings import untrained
-from peftsum.evaluate import weights_identity
 from peftsum.exceptions import UsageError
 from peftsum.model import base_revision
 from peftsum.recipe import Recipe
-from peftsum.targets import Target, check_same_base, resolve_target
+from peftsum.targets import Target, check_same_base, resolve_target, weights_identity
 
 if TYPE_CHECKING:
     from peftsum.generate import Summarizer

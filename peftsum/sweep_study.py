@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from peftsum.exceptions import StorageError, UsageError
 from peftsum.metrics.selection import ERROR_PREFIXES, LOSS
@@ -72,7 +72,7 @@ def open_study(
     storage = _storage(url, stale_after_s)
     options: dict[str, Any] = {"storage": storage, "sampler": _sampler(file), "pruner": _pruner(file)}
     try:
-        direction = "minimize" if lower_is_better(file.judge) else "maximize"
+        direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(file.judge) else "maximize"
         study = optuna.create_study(study_name=file.name, direction=direction, **options)
         study.set_user_attr(FINGERPRINT, fingerprint)
         created = True

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import METRICS_FILE, RunRecord, folder_bytes
 from peftsum.comparison import System
-from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
+from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate
 from peftsum.exceptions import DataError, PeftsumError
 from peftsum.recipe import Recipe
 from peftsum.sweep_study import FIGURES, LABEL, SYSTEM, TRAIN_LOSS
-from peftsum.targets import resolve_target
+from peftsum.targets import resolve_target, weights_identity
 from peftsum.train import train
 
 if TYPE_CHECKING:

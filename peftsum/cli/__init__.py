@@ -7,6 +7,7 @@ import sys
 import click
 
 from peftsum.cli.adapters import adapters
+from peftsum.cli.calibrate import calibrate
 from peftsum.cli.compare import compare
 from peftsum.cli.data import data
 from peftsum.cli.doctor import doctor
@@ -45,7 +46,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(train, plan, evaluate, score, summarize, merge, compare, prompts, sweep),
+    *(train, plan, evaluate, score, summarize, calibrate, merge, compare, prompts, sweep),
     *(adapters, data, doctor, init),
 ):
     cli.add_command(command)
