@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from peftsum.cost.machine import Machine
 from peftsum.cost.forecast import Forecast
+from peftsum.cost.machine import Machine
 from peftsum.cost.readings import Readings
 from peftsum.exceptions import DataError, StorageError
 from peftsum.metrics.errors import Finding

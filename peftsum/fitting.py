@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftsum.artifacts import append_metrics, trim_metrics
 from peftsum.checkpoints import Position, list_checkpoints
+from peftsum.cost.meters import Measurement
 from peftsum.encoder_cache import EncoderCache, drop_cache, fill_cache, open_cache
 from peftsum.engine.allocator import keep_freed_memory
 from peftsum.exceptions import TrainingError, TrainingInterrupted
@@ -37,7 +38,14 @@ logger = logging.getLogger(__name__)
 LOG_EVERY = 10  # optimizer steps between rows of metrics.jsonl
 
 
-def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, ranks: Ranks | None = None) -> Position:
+def fit(
+    model: PreTrainedModel,
+    base: Base,
+    prepared: Prepared,
+    run_dir: Path,
+    ranks: Ranks | None = None,
+    measurement: Measurement | None = None,
+) -> Position:
     """Train the model in place and leave the best weights in it, unless it is sharded: those are in the run.
 
     Args:
@@ -46,6 +54,7 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
         prepared: data and plan.
         run_dir: gets metrics.jsonl, checkpoints and the best weights; a checkpoint found there is gone on from.
         ranks: the processes that share each batch; None is this one alone.
+        measurement: of this training; is told what lies in memory.
 
     Returns:
         Where it ended.
@@ -94,6 +103,8 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
             rate = schedule.get_last_lr()[0]
             optimizer.step()
             schedule.step()
+            if measurement is not None:
+                measurement.count_parts(model, optimizer)
             optimizer.zero_grad()
             position.step += 1
             position.target_tokens += target_tokens
