@@ -64,6 +64,8 @@ class Trace:
     def __init__(self) -> None:
         self.integral = 0.0
         """Trapezoid sum, in the figure's unit times seconds."""
+        self.span_s = 0.0
+        """Between the first sample and the last."""
         self.low: float | None = None
         self.high: float | None = None
         self._last: tuple[float, float] | None = None
@@ -78,6 +80,7 @@ class Trace:
         if self._last is not None:
             last_s, last = self._last
             self.integral += (at_s - last_s) * (value + last) / 2
+            self.span_s += at_s - last_s
         self._last = (at_s, value)
         self.low = value if self.low is None else min(self.low, value)
         self.high = value if self.high is None else max(self.high, value)

@@ -91,12 +91,12 @@ class EnergyMeter(Meter):
             return
         if self.device.kind not in ("cpu", "cuda"):
             raise NotImplementedError(f"no energy meter for {self.device.kind}")
-        self._check = CodecarbonCheck(self.device) if self.cost.codecarbon else None
-        if self._check is not None:
-            self._check.start()  # it takes a second or two: before anything is timed
         self._components = open_components(self.cost, self.device)
         for component in self._components:
             component.prepare()
+        self._check = CodecarbonCheck(self.device) if self.cost.codecarbon else None
+        if self._check is not None:
+            self._check.start()  # it takes a second or two: before anything is timed
 
     def start(self) -> None:
         """Read the counters."""

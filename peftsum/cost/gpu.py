@@ -55,13 +55,13 @@ class GpuEnergy(Component):
     Args:
         sensor: the vendor's library; closed by :meth:`stop`.
         tdp_w: watts of the recipe for a GPU that tells no power; None takes the limit that the library gives.
-        clock: returns seconds.
+        clock: returns seconds; None is perf_counter.
     """
 
-    def __init__(self, sensor: GpuSensor, tdp_w: float | None, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(self, sensor: GpuSensor, tdp_w: float | None, clock: Callable[[], float] | None = None) -> None:
         self._sensor = sensor
         self._tdp_w = tdp_w
-        self._clock = clock
+        self._clock = clock or perf_counter
         self._power, self._busy = Trace(), Trace()
         self._no_counter: str | None = None
         self._no_power: str | None = None
@@ -109,16 +109,18 @@ class GpuEnergy(Component):
     def _poll(self) -> None:
         if self._no_power is None:
             try:
-                self._power.add(self._clock(), self._sensor.power_w())
+                power_w = self._sensor.power_w()
+                if power_w <= 0:
+                    raise OSError("it reads zero")
+                self._power.add(self._clock(), power_w)
                 return
             except Exception as error:
                 self._no_power = describe(error)
                 self._power = Trace()  # a trace with a hole would pass for the whole window
-        if self._no_counter is not None:
-            try:
-                self._busy.add(self._clock(), self._sensor.utilisation())
-            except Exception:
-                self._busy = Trace()
+        try:
+            self._busy.add(self._clock(), self._sensor.utilisation())
+        except Exception:
+            self._busy = Trace()
 
     def _energy(self) -> Reading:
         reason = self._no_counter
@@ -132,7 +134,7 @@ class GpuEnergy(Component):
             reason = f"the {self._sensor.library} energy counter {how}"
         if self._power.integral > 0:
             return self._polled(reason)
-        return self._modelled(f"{reason}; no power ({self._no_power or 'it reads zero'})")
+        return self._modelled(f"{reason}; no power ({self._no_power})")
 
     def _counted(self, moved_j: float) -> Reading:
         low, high = moved_j * (1 - SENSOR_ERROR), moved_j * (1 + SENSOR_ERROR)
@@ -171,9 +173,9 @@ class GpuEnergy(Component):
         lowest_j = highest_j * REST.low
         used = "utilisation taken as 1"
         energy_j = highest_j
-        if self._busy.high is not None:
+        if self._busy.span_s > 0:
             used = "utilisation"
-            energy_j = max(lowest_j, self._limit_w * self._busy.integral)
+            energy_j = max(lowest_j, highest_j * self._busy.integral / self._busy.span_s)
         source = f"estimate: {self._limit_w:g} W TDP x {used} (range {REST.low:g} to 1 of it)"
         return self._reading(min(energy_j, highest_j), source, lowest_j, highest_j, reason, estimated=True)
 
