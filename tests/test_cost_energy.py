@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -340,3 +341,95 @@ def test_energy_is_the_sum_of_its_parts_and_a_short_window_is_flagged() -> None:
         assert reading.source != "none"
     assert 0 < value(readings.idle_energy_j) < value(readings.energy_j)
     assert readings.codecarbon_j is None
+
+
+# codecarbon beside it
+
+
+def tracked(monkeypatch: pytest.MonkeyPatch, tracker: Any) -> tuple[Readings, list[dict[str, Any]]]:
+    made: list[dict[str, Any]] = []
+
+    def make(**options: Any) -> Any:
+        made.append(options)
+        return tracker
+
+    monkeypatch.setitem(sys.modules, "codecarbon", SimpleNamespace(OfflineEmissionsTracker=make))
+    return read(lambda: spin(0.05), Cost(codecarbon=True)), made
+
+
+class FakeTracker:
+    """codecarbon's tracker, which has found some kWh; it may fail at any step."""
+
+    def __init__(self, cpu: float, ram: float, fails: str | None = None) -> None:
+        self.steps: list[str] = []
+        self._fails = fails
+        self.final_emissions_data = SimpleNamespace(
+            cpu_energy=cpu,
+            gpu_energy=0.0,
+            ram_energy=ram,
+            energy_consumed=cpu + ram,
+            codecarbon_version="9.9",
+            tracking_mode="process",
+        )
+
+    def start(self) -> None:
+        """Note it."""
+        self._step("start")
+
+    def stop(self) -> None:
+        """Note it."""
+        self._step("stop")
+
+    def _step(self, name: str) -> None:
+        self.steps.append(name)
+        if name == self._fails:
+            raise RuntimeError(f"no {name}")
+
+
+def test_codecarbon_is_kept_beside_our_figure_with_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = FakeTracker(cpu=1e-6, ram=3e-6)
+    readings, made = tracked(monkeypatch, tracker)
+    assert tracker.steps == ["start", "stop"]
+    assert made[0]["output_methods"] == []  # no file, no network
+    found = readings.codecarbon_j
+    assert found is not None
+    assert value(found) == pytest.approx(14.4)
+    assert (found.source, found.estimated) == ("codecarbon 9.9, process mode", True)
+    assert f"{14.4 / value(readings.energy_j) - 1:+.0%} against ours" in (found.reason or "")
+    assert "CPU 3.6 J, GPU 0 J, RAM 10.8 J" in (found.reason or "")
+    assert value(readings.energy_j) == pytest.approx(sum(value(part) for part in readings.energy_parts))
+
+
+@pytest.mark.parametrize(
+    ("tracker", "reason"),
+    [
+        (FakeTracker(1e-6, 1e-6, fails="start"), "RuntimeError: no start"),
+        (FakeTracker(1e-6, 1e-6, fails="stop"), "RuntimeError: no stop"),
+        (FakeTracker(0.0, 0.0), "codecarbon gave no figure"),
+    ],
+)
+def test_codecarbon_that_fails_costs_its_own_figure_only(
+    monkeypatch: pytest.MonkeyPatch, tracker: FakeTracker, reason: str
+) -> None:
+    readings, _ = tracked(monkeypatch, tracker)
+    assert readings.codecarbon_j is not None
+    assert (readings.codecarbon_j.value, readings.codecarbon_j.reason) == (None, reason)
+    assert value(readings.energy_j) > 0
+
+
+def test_codecarbon_that_is_not_there_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    readings = read(lambda: None, Cost(codecarbon=True))
+    assert readings.codecarbon_j is not None
+    assert "pip install peftsum[codecarbon]" in (readings.codecarbon_j.reason or "")
+
+
+def test_the_real_codecarbon_leaves_no_file_and_connects_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("codecarbon")
+    monkeypatch.chdir(tmp_path)  # sockets are disabled in all tests
+    found = read(lambda: spin(0.5), Cost(codecarbon=True)).codecarbon_j
+    assert value(found) > 0
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")

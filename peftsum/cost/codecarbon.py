@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from peftsum.cost.meter import Device, describe
@@ -60,12 +62,11 @@ class CodecarbonCheck:
         return Reading(value=energy_j, unit="J", scope=SCOPE, source=source, estimated=True, reason="; ".join(told))
 
     def _started(self) -> Any:
-        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it speaks before it reads its own log level
         try:
             from codecarbon import OfflineEmissionsTracker  # type: ignore[import-not-found]  # an extra
         except ImportError as error:
             raise ImportError("codecarbon is not installed; `pip install peftsum[codecarbon]`") from error
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent("codecarbon"):
             warnings.simplefilter("ignore")
             tracker = OfflineEmissionsTracker(
                 country_iso_code="USA",  # it wants one to work out emissions, which are not read
@@ -78,3 +79,14 @@ class CodecarbonCheck:
             )
             tracker.start()
         return tracker
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Keep a logger quiet that speaks before it reads its own log level."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

@@ -77,5 +77,7 @@ def _reading(system: System, phase: str, name: str) -> Reading | None:
 def _source(reading: Reading) -> str:
     if not reading.estimated:
         return f"measured by {reading.source}; covers {reading.scope}"
+    if " + estimate: " in reading.source:  # a counter for one component, a model for another
+        return f"an estimate in part: {reading.source}; covers {reading.scope}"
     source = reading.source.removeprefix("estimate: ")
     return f"an estimate, not a measurement: {source}; covers {reading.scope}"
