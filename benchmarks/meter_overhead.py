@@ -4,13 +4,13 @@
     python benchmarks/meter_overhead.py --quick
 
 The meters take time in two ways. Each phase pays for starting, stopping and counting: that is timed by itself, over
-empty phases. And threads that poll slow the steps down: steps take turns, on the same batch, without meters (`plain`),
-under those that this machine has (`meters`), and with all that poll besides (`polling`): a GPU's counter, power and
-utilisation ten times a second, RAPL, and the resident set twenty times a second, as where the kernel's mark cannot be
-reset. Where the machine has no such counters they are read from stand-ins, so the vendor's library's own time is not
-in it. On a machine that does other things, too, a step is slowed by those far more than by the meters: so the fastest
-tenth of the steps is compared as well as the median, and the CPU time of the polling beside a sleeping process. Figures
-go to stdout, progress to stderr.
+empty phases. And threads that poll slow the steps down: units of a few steps take turns, on the same batches, without
+meters (`plain`), under those that this machine has (`meters`), and with those that poll besides: `gpu`, a GPU's counter
+and power ten times a second and RAPL every half minute; `sampled`, the resident set twenty times a second, as where the
+kernel's mark cannot be reset. Where the machine has no such counters they are read from stand-ins, so the vendor's
+library's own time is not in it. On a machine that does other things, too, a step is slowed by those far more than by
+the meters: so the fastest tenth of the units is compared as well as the median, and the CPU time of the polling beside
+a sleeping process. Figures go to stdout, progress to stderr.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shape", choices=list(SHAPES), default="tiny")
     parser.add_argument("--method", choices=list(METHODS), default="lora")
     parser.add_argument("--batch-tokens", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=60, help="steps of each variant")
+    parser.add_argument("--rounds", type=int, default=40, help="units of each variant")
+    parser.add_argument("--steps", type=int, default=4, help="of a unit")
     parser.add_argument("--calls", type=int, default=50, help="empty phases to time")
     parser.add_argument("--asleep-s", type=float, default=20.0, help="seconds of polling beside a sleeping process")
-    parser.add_argument("--quick", action="store_true", help="six steps of each")
+    parser.add_argument("--quick", action="store_true", help="six units of each")
     parser.add_argument("--json", type=Path, help="write machine, figures and shares here")
     options = parser.parse_args()
     options.dropout = 0.0
@@ -92,36 +94,50 @@ def stand_in_rapl(root: Path) -> Path:
 
 
 @contextmanager
-def polling(powercap: Path) -> Iterator[None]:
-    """Run every meter that polls."""
+def gpu_polled(powercap: Path) -> Iterator[None]:
+    """Poll a GPU and RAPL."""
     from peftsum.cost.cpu import CpuEnergy
     from peftsum.cost.gpu import GpuEnergy
-    from peftsum.cost.memory import SampledPeak
     from peftsum.cost.rapl import rapl_counters
     from peftsum.cost.section import Cost
 
     meters = [GpuEnergy(StandInGpu(), None), CpuEnergy(Cost(), rapl_counters(powercap))]
-    sampled = SampledPeak()
     for meter in meters:
         meter.prepare()
         meter.start()
-    sampled.start()
     try:
         yield
     finally:
-        sampled.stop()
         for meter in meters:
             meter.stop()
             meter.parts()
 
 
 @contextmanager
-def measured(polled: Path | None) -> Iterator[None]:
-    """Measure a step as `peftsum train` does, and poll all besides where a powercap folder is given."""
+def memory_sampled() -> Iterator[None]:
+    """Sample the resident set."""
+    from peftsum.cost.memory import SampledPeak
+
+    sampled = SampledPeak()
+    sampled.start()
+    try:
+        yield
+    finally:
+        sampled.stop()
+
+
+def polls(powercap: Path) -> dict[str, Callable[[], Any]]:
+    """Return what polls, by the name of its variant."""
+    return {"gpu": lambda: gpu_polled(powercap), "sampled": memory_sampled}
+
+
+@contextmanager
+def measured(polling: Callable[[], Any] = nullcontext) -> Iterator[None]:
+    """Measure steps as `peftsum train` does, with something that polls besides."""
     from peftsum.cost.meters import measure
     from peftsum.cost.section import Cost
 
-    with measure(Cost(), "cpu"), polling(polled) if polled is not None else nullcontext():
+    with measure(Cost(), "cpu"), polling():
         yield
 
 
@@ -140,8 +156,8 @@ def steps(options: Any, base: str, powercap: Path) -> tuple[dict[str, list[float
     variant = make_variant("all", Engine(packing=True), "shared", options, base, examples)
     contexts: dict[str, Callable[[], Any]] = {
         "plain": nullcontext,
-        "meters": lambda: measured(None),
-        "polling": lambda: measured(powercap),
+        "meters": measured,
+        **{name: partial(measured, polling) for name, polling in polls(powercap).items()},
     }
     for _ in range(WARM_UP):
         timed_step(variant, 0, examples)
@@ -152,7 +168,8 @@ def steps(options: Any, base: str, powercap: Path) -> tuple[dict[str, list[float
         for name in order[number % len(order) :] + order[: number % len(order)]:  # nobody is always first
             with contexts[name]():
                 started = time.perf_counter()
-                timed_step(variant, 0, examples)
+                for step in range(options.steps):
+                    timed_step(variant, step, examples)
                 found[name].append(time.perf_counter() - started)
         started = time.perf_counter()
         count_parts(variant.training.model)
@@ -174,10 +191,12 @@ def calls(options: Any, powercap: Path, counting: list[float]) -> dict[str, Any]
             pass
         times.append(time.perf_counter() - started)
     first_s, *empty_s = times
-    with polling(powercap):
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        time.sleep(options.asleep_s)
-        polled = (time.process_time() - cpu_s) / (time.perf_counter() - wall_s)
+    polled = {"meters": 0.0}
+    for name, polling in polls(powercap).items():
+        with polling():
+            cpu_s, wall_s = time.process_time(), time.perf_counter()
+            time.sleep(options.asleep_s)
+            polled[name] = (time.process_time() - cpu_s) / (time.perf_counter() - wall_s)
     phase_s = statistics.median(empty_s) + statistics.median(counting)
     return {
         "first_phase_s": first_s,
@@ -187,8 +206,7 @@ def calls(options: Any, powercap: Path, counting: list[float]) -> dict[str, Any]
         "share_of_a_run": {
             "run_s": RUN_S,
             "phases": PHASES,
-            "meters": PHASES * phase_s / RUN_S,
-            "polling": PHASES * phase_s / RUN_S + polled,
+            **{name: PHASES * phase_s / RUN_S + share for name, share in polled.items()},
         },
     }
 
@@ -226,7 +244,7 @@ def main() -> None:
         single = calls(options, powercap, counting)
     extra, plain = shares(found), spread(found["plain"])
     assert plain is not None
-    print(f"{options.shape}, {options.method}: {options.rounds} steps of each, {plain['median']:.2f} s without meters")
+    print(f"{options.shape}, {options.method}: {options.rounds} units of each, {plain['median']:.2f} s without meters")
     for name, share in extra.items():
         low, high = share["quartiles"]
         print(
@@ -235,9 +253,11 @@ def main() -> None:
         )
     phase, run = single["empty_phase_s"], single["share_of_a_run"]
     print(
-        f"phase: {1e3 * phase['median']:.1f} ms ({1e3 * phase['low']:.1f}..{1e3 * phase['high']:.1f}) to start and stop, "
+        f"a phase: {1e3 * phase['median']:.1f} ms to start and stop "
+        f"({1e3 * phase['low']:.1f}..{1e3 * phase['high']:.1f}), "
         f"{1e3 * single['count_parts_s']['median']:.1f} ms to count the parts; "
-        f"polling: {single['polling_cpu_share']:.2%} of a core"
+        "polling, of a core: "
+        + ", ".join(f"{name} {share:.2%}" for name, share in single["polling_cpu_share"].items() if share)
     )
     for name in extra:
         verdict = "under" if run[name] < MARK else "OVER"
@@ -250,8 +270,8 @@ def main() -> None:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": describe_machine().model_dump(mode="json"),
             "options": {k: str(v) for k, v in vars(options).items() if k != "json"},
-            "share_of_a_step": extra,
-            "step_s": {name: spread(times) for name, times in found.items()},
+            "share_of_the_steps": extra,
+            "unit_s": {name: spread(times) for name, times in found.items()},
             "calls": single,
         }
         options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
