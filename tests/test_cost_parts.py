@@ -50,6 +50,8 @@ def test_adapters_on_a_frozen_base(quantize: str) -> None:
     assert parts["adapters"] == parts["gradients"] == adapters
     assert 2 * adapters <= parts["optimizer"] < 2.1 * adapters
     assert parts["weights"] == frozen
+    model.requires_grad_(False)  # as it answers later
+    assert count_parts(model)["adapters"] == adapters
     if quantize == "none":
         assert "quantization" not in parts
     else:  # a scale a row of int8, a scale in 8 bits for 64 values of NF4

@@ -15,8 +15,8 @@ def count_parts(model: torch.nn.Module, optimizer: Any = None) -> dict[str, int]
     """Return the bytes of each part that there is, on this process's devices; what is shared counts once.
 
     "weights" are the base's, in the type they are held in, int8 and 4-bit included; "quantization" is what such weights
-    need besides (scales, code books); "adapters" are the trained weights beside a frozen base; "gradients" those there
-    are now; "optimizer" its state.
+    need besides (scales, code books); "adapters" are peft's weights and what else is trained beside a frozen base;
+    "gradients" those there are now; "optimizer" its state.
 
     Args:
         model: what is trained or asked.
@@ -25,9 +25,11 @@ def count_parts(model: torch.nn.Module, optimizer: Any = None) -> dict[str, int]
     seen: set[int] = set()
     parameters = list(model.parameters())
     frozen = any(not parameter.requires_grad for parameter in parameters)
+    adapters = _adapters(model)
     found = dict.fromkeys(("weights", "adapters", "quantization", "buffers", "gradients", "optimizer"), 0)
     for parameter in parameters:
-        part = "adapters" if frozen and parameter.requires_grad else "weights"
+        beside = id(parameter) in adapters or (frozen and parameter.requires_grad)
+        part = "adapters" if beside else "weights"
         found[part] += _bytes(parameter, seen)
         if parameter.grad is not None:
             found["gradients"] += _bytes(parameter.grad, seen)
@@ -40,6 +42,13 @@ def count_parts(model: torch.nn.Module, optimizer: Any = None) -> dict[str, int]
             _bytes(tensor, seen) for tensor in state.values() if hasattr(tensor, "untyped_storage")
         )
     return {name: size for name, size in found.items() if size}
+
+
+def _adapters(model: torch.nn.Module) -> set[int]:
+    """Return the identities of the parameters that peft's layers hold beside the base's."""
+    held = ((module, name) for module in model.modules() for name in getattr(module, "adapter_layer_names", ()))
+    parts = (getattr(module, name, None) for module, name in held)
+    return {id(parameter) for part in parts if hasattr(part, "parameters") for parameter in part.parameters()}
 
 
 def _bytes(tensor: Any, seen: set[int]) -> int:
