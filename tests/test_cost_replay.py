@@ -142,7 +142,7 @@ def test_two_gpus_are_two_parts_with_the_power_they_had_at_rest(play: Player) ->
         ("nvml_disagrees", 600, "NVML energy counter", "(450 J) differ by more than 10%"),
         ("nvml_still", 600, "NVML power polled every 0.1 s", "the NVML energy counter did not advance"),
         ("nvml_backwards", 600, "NVML power polled every 0.1 s", "the NVML energy counter went backwards"),
-        ("nvml_missing", 540, "NVML power polled every 0.1 s", "no NVML energy counter (OSError"),
+        ("nvml_missing", 540, "NVML power polled every 0.1 s", "no energy counter (OSError"),
         ("nvml_short", 60, "NVML energy counter", "window under 2 s"),
         ("nvml_instant", 3, "NVML power polled every 0.1 s", "had not moved yet"),
         ("amd_gpu", 2000, "AMD SMI energy counter", None),
@@ -200,6 +200,27 @@ def test_a_gpu_of_which_nothing_is_known_leaves_the_whole_unmeasured(play: Playe
     assert "set cost.gpu_watts to the card's TDP" in (found.reason or "")
     assert total([part.energy for part in parts]).value is None  # the CPU side alone would pass for all
     assert value(only(parts, "CPU")) == pytest.approx(ESTIMATED_CPU_J)
+
+
+@pytest.mark.parametrize("watts", [None, 90.0])
+def test_a_slice_of_a_card_is_not_charged_with_the_whole(
+    watts: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = Replay("nvml_agrees", tmp_path, monkeypatch)
+
+    def not_found(uuid: str) -> int:
+        raise RuntimeError("Not Found")
+
+    monkeypatch.setattr(replay.nvml, "nvmlDeviceGetHandleByUUID", not_found, raising=False)
+    found = replay.parts(Cost(gpu_watts=watts))[0].energy
+    assert "RuntimeError: Not Found" in (found.reason or "")
+    if watts is None:
+        assert found.value is None
+        assert "set cost.gpu_watts" in (found.reason or "")
+    else:
+        assert value(found) == pytest.approx(90 * 10)
+        assert (found.low, found.high) == (pytest.approx(90), pytest.approx(900))
+    assert replay.nvml.open == 0
 
 
 # Apple

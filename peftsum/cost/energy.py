@@ -13,7 +13,7 @@ from peftsum.cost.codecarbon import CodecarbonCheck
 from peftsum.cost.combine import total
 from peftsum.cost.component import SHORT_WINDOW_S, Component, Part
 from peftsum.cost.cpu import CpuEnergy
-from peftsum.cost.gpu import GpuEnergy
+from peftsum.cost.gpu import GpuEnergy, SilentSensor
 from peftsum.cost.meter import Device, Meter, describe
 from peftsum.cost.nvml import open_nvml
 from peftsum.cost.rapl import POWERCAP, rapl_counters
@@ -50,8 +50,8 @@ def open_gpu(index: int, cost: Cost) -> Component:
 
     try:
         sensor = open_amd(index) if torch.version.hip else open_nvml(index)
-    except Exception as error:
-        return Unmeasurable(f"GPU {index}", describe(error))
+    except Exception as error:  # no library, or a slice of a card, which has no energy of its own
+        return GpuEnergy(SilentSensor(index, error), cost.gpu_watts)
     return GpuEnergy(sensor, cost.gpu_watts)
 
 

@@ -49,6 +49,30 @@ class GpuSensor(Protocol):
         """Let go of the library."""
 
 
+class SilentSensor:
+    """A GPU that no library knows, or a slice of one: every question raises why.
+
+    Args:
+        index: number of the GPU in CUDA.
+        error: what the library said.
+    """
+
+    library = "GPU"
+
+    def __init__(self, index: int, error: Exception) -> None:
+        self.scope = f"GPU {index}"
+        self._error = error
+
+    def energy_j(self) -> float:
+        """Raise."""
+        raise self._error
+
+    power_w = limit_w = utilisation = energy_j
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class GpuEnergy(Component):
     """Joules of one GPU between start and stop; whatever ran on it counts.
 
@@ -104,7 +128,7 @@ class GpuEnergy(Component):
             try:
                 setattr(self, field, self._sensor.energy_j())
             except Exception as error:  # not before Volta, nor on some laptop GPUs; or the GPU fell off the bus
-                self._no_counter = f"no {self._sensor.library} energy counter ({describe(error)})"
+                self._no_counter = f"no energy counter ({describe(error)})"
 
     def _poll(self) -> None:
         if self._no_power is None:
@@ -134,7 +158,7 @@ class GpuEnergy(Component):
             reason = f"the {self._sensor.library} energy counter {how}"
         if self._power.integral > 0:
             return self._polled(reason)
-        return self._modelled(f"{reason}; no power ({self._no_power})")
+        return self._modelled(reason if self._no_counter else f"{reason}; no power ({self._no_power})")
 
     def _counted(self, moved_j: float) -> Reading:
         low, high = moved_j * (1 - SENSOR_ERROR), moved_j * (1 + SENSOR_ERROR)

@@ -47,7 +47,7 @@ def count_parts(model: torch.nn.Module, optimizer: Any = None) -> dict[str, int]
 def _adapters(model: torch.nn.Module) -> set[int]:
     """Return the identities of the parameters that peft's layers hold beside the base's."""
     held = ((module, name) for module in model.modules() for name in getattr(module, "adapter_layer_names", ()))
-    parts = (getattr(module, name, None) for module, name in held)
+    parts: list[Any] = [getattr(module, name, None) for module, name in held]
     return {id(parameter) for part in parts if hasattr(part, "parameters") for parameter in part.parameters()}
 
 
