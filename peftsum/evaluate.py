@@ -115,6 +115,7 @@ def evaluate(
     cost = resolved.record.recipe.cost if resolved.record else Cost()
     device = default_device()
     with measure(cost, device) as measurement:
+        measurement.count_parts(summarizer.model)
         written = summarizer.write(
             [e.dialogue for e in examples.examples],
             prompt=prompt,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftsum.artifacts import append_metrics, trim_metrics
 from peftsum.checkpoints import Position, list_checkpoints
+from peftsum.cost.meters import Measurement
 from peftsum.encoder_cache import EncoderCache, drop_cache, fill_cache, open_cache
 from peftsum.engine.allocator import keep_freed_memory
 from peftsum.exceptions import TrainingError, TrainingInterrupted
@@ -48,6 +49,7 @@ def fit(
     run_dir: Path,
     ranks: Ranks | None = None,
     on_validation: OnValidation | None = None,
+    measurement: Measurement | None = None,
 ) -> Position:
     """Train the model in place and leave the best weights in it, unless it is sharded: those are in the run.
 
@@ -58,6 +60,7 @@ def fit(
         run_dir: gets metrics.jsonl, checkpoints and the best weights; a checkpoint found there is gone on from.
         ranks: the processes that share each batch; None is this one alone.
         on_validation: told the step and the figures of each validation; it may raise to end the training.
+        measurement: of this training; is told what lies in memory.
 
     Returns:
         Where it ended.
@@ -106,6 +109,8 @@ def fit(
             rate = schedule.get_last_lr()[0]
             optimizer.step()
             schedule.step()
+            if measurement is not None:
+                measurement.count_parts(model, optimizer)
             optimizer.zero_grad()
             position.step += 1
             position.target_tokens += target_tokens

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from peftsum.artifacts import read_record, write_record
-from peftsum.cost.estimate import ProcessUse, core_watts, estimate_cpu_energy
+from peftsum.cost.estimate import ProcessUse, core_watts, estimate_cores, estimate_ram
 from peftsum.cost.inference import ARRANGEMENTS, SHORT_WINDOW_S, Arrangement, InferenceCost
 from peftsum.cost.machine import Machine, describe_machine
 from peftsum.cost.meter import describe
@@ -160,7 +160,13 @@ def _measured(asked: Asked, arrangement: Arrangement) -> InferenceCost:
             begins.append(ProcessUse.now())
     passes = list(pairwise(begins))
     core = core_watts(asked.cost.cpu_watts_per_core)
-    energies = [estimate_cpu_energy(begin, end, core, "a pass").value for begin, end in passes]
+    energies = [
+        None if None in parts else sum(filter(None, parts))
+        for parts in (
+            (estimate_cores(begin, end, core, "a pass").value, estimate_ram(begin, end, "a pass").value)
+            for begin, end in passes
+        )
+    ]
     estimated = measurement.readings.energy_j.estimated and None not in energies
     return InferenceCost(
         arrangement=arrangement,

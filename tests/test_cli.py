@@ -260,6 +260,10 @@ def test_evaluate_writes_predictions_that_score_the_same(
     evaluated = document(run(capsys, "evaluate", "adapters/small", "--data", dialogues, "--out", "out", "--json"))
     scored = document(run(capsys, "score", "out/predictions.jsonl", "--data", dialogues, "--json"))
     assert {key: evaluated[key] for key in scored} == scored
+    costs = evaluated["evaluate"]
+    assert costs["memory_parts"].keys() == {"weights", "adapters"}
+    assert costs["energy_parts"]
+    assert costs["memory_over_start_bytes"]["value"] is not None
     rows = [json.loads(line) for line in (at_work / "out/predictions.jsonl").read_text("utf-8").splitlines()]
     assert [sorted(row) for row in rows] == [["adapter", "id", "prediction"]] * 8
     assert {row["adapter"] for row in rows} == {"small"}

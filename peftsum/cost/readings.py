@@ -61,7 +61,9 @@ class Readings(Record):
     memory_over_start_bytes: Reading | None = None
     """The peak less what was in use when the phase began."""
     memory_parts: dict[str, int] = Field(default_factory=dict)
-    """Bytes of the parts that torch can count ("weights", "gradients", "optimizer"), at the end of the phase."""
+    """Bytes of the parts that torch can count ("weights", "gradients", …); of a training, after its first step."""
+    codecarbon_j: Reading | None = None
+    """codecarbon's figure for the same phase, where the recipe asks for it: a check, in no sum."""
 
 
 def untrained() -> Readings:

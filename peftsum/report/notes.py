@@ -79,5 +79,7 @@ def _source(reading: Reading) -> str:
         return reading.source
     if not reading.estimated:
         return f"measured by {reading.source}; covers {reading.scope}"
+    if " + estimate: " in reading.source:  # a counter for one component, a model for another
+        return f"an estimate in part: {reading.source}; covers {reading.scope}"
     source = reading.source.removeprefix("estimate: ")
     return f"an estimate, not a measurement: {source}; covers {reading.scope}"
