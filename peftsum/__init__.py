@@ -8,6 +8,7 @@ The functions mirror the commands. They are imported when first used, so that ``
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,13 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'peftsum' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+# On a CPU with AVX512-BF16 bitsandbytes tells of an optional download for NF4 at each import: not an error, and no
+# help without a network.
+logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(
+    lambda record: "kernels-community" not in record.getMessage()
+)
 
 
 class _Package(ModuleType):

@@ -163,8 +163,6 @@ def test_an_error_in_one_process_alone_ends_both(byte_base: Path, dialogues: Pat
 FAIL_IN_ONE = """
 import os
 if os.environ.get("RANK") == "1":
-    import logging
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # as the command does before it imports this
     from peftsum.training_model import TrainingModel
     def no_memory(*_): raise MemoryError
     TrainingModel.forward = no_memory
