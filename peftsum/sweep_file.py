@@ -71,8 +71,6 @@ class SweepFile(Section):
     """How points of the ranges are chosen."""
     pruner: Literal["none", "median", "hyperband"] = "none"
     """Stop a trial whose validations fall behind those of others."""
-    seed: int = Field(13, ge=0)
-    """Seed of the choice of points."""
 
     @field_validator("judge")
     @classmethod
