@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from peftsum.forecast.plan import choose_into
 from peftsum.recipe_file import load_recipe
 from peftsum.starter import write_starter_recipes
 
 ROOT = Path(__file__).parent.parent
 SWEEPS = sorted((ROOT / "recipes" / "sweeps").glob("*.yaml"))
 SHIPPED = sorted(set((ROOT / "recipes").rglob("*.yaml")) - set(SWEEPS))
-HUB = ["full", "lora", "lora-int8", "qlora-nf4", "dora", "ia3"]
+HUB = ["full", "lora", "lora-int8", "qlora-nf4", "dora", "ia3", "vram-4gb", "vram-8gb", "vram-16gb"]
 TINY = ["full", "lora", "lora-int8", "topic"]
 
 
@@ -33,6 +34,23 @@ def test_a_shipped_recipe_loads_and_says_how_to_run_it_and_for_whom(path: Path) 
         assert recipe.name.startswith("tiny-")  # beside the ones for the Hub in runs/ and adapters/
     else:
         assert recipe.model.base.startswith("google/flan-t5-")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["4GB", "8GB", "16GB"])
+def test_the_recipe_for_a_size_of_memory_is_the_one_that_choosing_gives(size: str, tmp_path: Path) -> None:
+    shipped = ROOT / f"recipes/vram-{size.lower()}.yaml"
+    again = tmp_path / shipped.name
+    choose_into(load_recipe(ROOT / "recipes/lora.yaml"), size, "recipes/lora.yaml", again)
+    assert load_recipe(again) == load_recipe(shipped)
+
+
+@pytest.mark.parametrize("size", ["4GB", "8GB", "16GB"])
+def test_the_recipe_for_a_size_of_memory_says_what_it_takes_and_how_it_was_made(size: str) -> None:
+    path = f"recipes/vram-{size.lower()}.yaml"
+    header = (ROOT / path).read_text(encoding="utf-8").split("name:")[0]
+    assert f"peftsum plan recipes/lora.yaml --gpu {size} --choose {path}" in header
+    assert "peak memory" in header
 
 
 def test_names_are_unique_so_that_runs_do_not_collide() -> None:

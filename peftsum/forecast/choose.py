@@ -30,6 +30,7 @@ from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
 LONGEST_S = 24 * 3600.0
+HEADROOM = 0.05  # of a GPU's memory: a desktop and a browser on the same card take some hundred megabytes
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Choice:
 
 
 def choose(recipe: Recipe, target: Target, forecast_of: ForecastOf, longest_s: float = LONGEST_S) -> Choice:
-    """Return the best recipe that surely fits: the high end of its peak is within the device's memory.
+    """Return the best recipe that surely fits: the high end of its peak leaves a twentieth of the device's memory.
 
     Args:
         recipe: gives data, prompt, adapter, epochs and the tokens of a step; base, method, quantization, batches and
@@ -55,27 +56,28 @@ def choose(recipe: Recipe, target: Target, forecast_of: ForecastOf, longest_s: f
     """
     if target.memory_bytes is None:
         raise UsageError(f"the memory of {target.title} is not known", hint="name a size, for example --gpu 8GB")
+    memory_bytes = int(target.memory_bytes * (1 - HEADROOM))
     least_bytes = float("inf")
     for settings in _ways(recipe, target):
         way = with_settings(recipe, settings)
         if way is None:
             continue
         floor = least_weight_bytes(way)
-        if floor > target.memory_bytes:  # a forecast takes seconds, and would only say so too
+        if floor > memory_bytes:  # a forecast takes seconds, and would only say so too
             least_bytes = min(least_bytes, floor)
             continue
         for sizes in _sizes(way):
             least = forecast_of(sizes[-1])
             least_bytes = min(least_bytes, least.peak_memory_bytes.high)
-            if judge(least.peak_memory_bytes, target.memory_bytes) != "fits":
+            if judge(least.peak_memory_bytes, memory_bytes) != "fits":
                 continue
             for candidate in sizes:
                 forecast = forecast_of(candidate)
-                if judge(forecast.peak_memory_bytes, target.memory_bytes) == "fits" and _in_time(forecast, longest_s):
+                if judge(forecast.peak_memory_bytes, memory_bytes) == "fits" and _in_time(forecast, longest_s):
                     return Choice(candidate, forecast)
     raise UsageError(
         f"no training of {recipe.model.base} or its kin fits {target.title} in time: the least is "
-        f"{format_bytes(least_bytes)} of {format_bytes(target.memory_bytes)}",
+        f"{format_bytes(least_bytes)} of {format_bytes(memory_bytes)}",
         hint="lower data.max_source_tokens, name a larger device, or allow more time with --max-hours",
     )
 

@@ -14,6 +14,7 @@ from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
 WIDTH = 120
+ADAPTERS = {"lora": "LoRA", "dora": "DoRA", "rslora": "rsLoRA", "ia3": "IA3"}
 QUANTIZED = {"none": "", "int8": "8-bit ", "nf4": "4-bit "}
 
 
@@ -39,10 +40,10 @@ def chosen_text(choice: Choice, target: Target, source: str, out: str) -> str:
         out: the file, as the user named it.
     """
     recipe, forecast = choice.recipe, choice.forecast
-    method = "Full fine-tuning of" if isinstance(recipe.method, Full) else f"{recipe.method.label()} on"
+    method = "Full fine-tuning of" if isinstance(recipe.method, Full) else f"{_named(recipe)} on"
     base = f"{'a ' if recipe.model.quantize != 'none' else ''}{QUANTIZED[recipe.model.quantize]}{recipe.model.base}"
     lines = [
-        f"{method[0].upper()}{method[1:]} {base}: the best that fits {target.title} by forecast.",
+        f"{method} {base}: the best that fits {target.title} by forecast.",
         "",
         f"  peftsum train {out}",
         f"  peftsum plan {out} --gpu {_quoted(target.name)}",
@@ -61,6 +62,12 @@ def chosen_text(choice: Choice, target: Target, source: str, out: str) -> str:
     ]
     header = "\n".join(f"# {line}".rstrip() for line in lines)
     return f"{header}\n{recipe_text(recipe)}"
+
+
+def _named(recipe: Recipe) -> str:
+    """Return the adapter as people write it, for example ``LoRA r16 all-linear``."""
+    kind, _, rest = recipe.method.label().partition(" ")
+    return f"{ADAPTERS.get(kind, kind)} {rest}".strip()
 
 
 def _costs(choice: Choice) -> str:
