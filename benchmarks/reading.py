@@ -5,7 +5,8 @@
 
 Confidence: expected against real ROUGE-L of the target's summaries of a split it was not calibrated on. Sources: short
 dialogues are joined, and each sentence of a human summary must find turns of the one it is about; chance finds one of
-as many as were joined. On the built-in dialogues, and on ../shared/data where that is present. `--quick` takes 40 dialogues.
+as many as were joined. On the built-in dialogues, and on ../shared/data where that is present. `--quick`
+takes 40 dialogues of each.
 """
 
 from __future__ import annotations
