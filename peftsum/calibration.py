@@ -100,7 +100,7 @@ def fit_calibration(log_likelihoods: Sequence[float], scores: Sequence[float]) -
         calibration_error=calibration_error(bins),
         absolute_error=float(np.abs(expected - y).mean()),
         absolute_error_of_mean=float(np.abs(means - y).mean()),
-        rank_correlation=_spearman(x, y),
+        rank_correlation=spearman(x, y),
         bins=bins,
     )
 
@@ -144,7 +144,8 @@ def _bins(expected: Floats, observed: Floats) -> list[Bin]:
     ]
 
 
-def _spearman(x: Floats, y: Floats) -> float | None:
+def spearman(x: Floats, y: Floats) -> float | None:
+    """Return the rank correlation of two columns; None where one of them does not vary."""
     import numpy as np
 
     a, b = _ranks(x), _ranks(y)
