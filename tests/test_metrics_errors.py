@@ -128,6 +128,15 @@ def test_a_swapped_speaker_raises_the_chance_of_an_error_and_is_pointed_at() -> 
     assert 0 in told.turns
 
 
+def test_no_negation_is_wrong_where_nothing_is_denied_however_far_the_reference_is() -> None:
+    far = ("Something else entirely is spoken of here.",)
+    assert probability("error_negation", "Anna lends Ben her car on Friday.", references=far) == 0
+    told = finding("error_negation", "Anna does not lend Ben her car on Friday.", references=far)
+    assert told.flagged
+    assert "not" in told.words
+    assert told.turns == [0]
+
+
 def test_what_is_made_up_is_pointed_at() -> None:
     told = finding(
         "error_hallucination", "Anna sells Ben a boat for 900 dollars.", references=("Anna lends Ben her car.",)

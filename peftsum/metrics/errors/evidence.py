@@ -69,8 +69,9 @@ def pronoun(read: Read) -> Evidence:
 
 
 def negation(read: Read) -> Evidence:
-    """Return the clauses that deny what their turn affirms, or the other way round."""
+    """Return the clauses that deny what their turn affirms, or the other way round; else those that deny at all."""
     flipped = [a for a in read.attributed if flip(a, read.dialogue)]
+    flipped = flipped or [a for a in read.attributed if a.turns and a.clause.negated]
     words = [t for a in flipped for t in a.clause.tokens if is_negation(t) or carries_content(t)]
     return Evidence(words, sorted({a.turns[0] for a in flipped}))
 

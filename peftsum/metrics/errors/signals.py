@@ -99,10 +99,14 @@ def _polarity_signals(
     summary: SummaryReading, dialogue: DialogueReading, attributed: Sequence[Attribution]
 ) -> dict[str, float]:
     flips = [flip(a, dialogue) for a in attributed]
+    placed = [a for a in attributed if a.turns]
     return {
         "negations": float(sum(map(is_negation, summary.tokens))),
         "negations_added": float(flips.count(1)),
         "negations_lost": float(flips.count(-1)),
+        "denials": float(
+            any(c.negated for c in summary.clauses) or any(dialogue.turns[a.turns[0]].negated for a in placed)
+        ),
     }
 
 
