@@ -131,7 +131,8 @@ def test_a_swapped_speaker_raises_the_chance_of_an_error_and_is_pointed_at() -> 
 def test_no_negation_is_wrong_where_nothing_is_denied_however_far_the_reference_is() -> None:
     far = ("Something else entirely is spoken of here.",)
     assert probability("error_negation", "Anna lends Ben her car on Friday.", references=far) == 0
-    told = finding("error_negation", "Anna does not lend Ben her car on Friday.", references=far)
+    long = f"{CAR}\n" + "\n".join(f"Ben: Let us talk of the weather in town number {i}." for i in range(20))
+    told = finding("error_negation", "Anna does not lend Ben her car on Friday.", long, far)
     assert told.flagged
     assert "not" in told.words
     assert told.turns == [0]

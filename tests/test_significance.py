@@ -27,6 +27,7 @@ from peftsum.comparison import (
 from peftsum.metrics.paired import holm
 from peftsum.metrics.scores import ErrorRate
 from peftsum.report.page import render_html, render_markdown
+from peftsum.report.results import unranking_errors
 from peftsum.report.significance import differences_csv, significance
 from peftsum.significance import ALPHA, Contrast
 
@@ -303,3 +304,14 @@ def test_the_report_shows_the_error_rates_that_differ_and_counts_the_others() ->
         assert "2 differences were tested in the same way: 1 of them is real" in text
     rows = [row for row in csv.DictReader(io.StringIO(differences_csv(made))) if row["score"].startswith("error_")]
     assert [(row["score"], row["outcome"]) for row in rows] == [("error_any", "worse"), ("error_speaker", NOTHING)]
+
+
+def test_a_rate_that_is_near_0_or_1_in_every_system_is_said_to_rank_nothing() -> None:
+    rare, sure = [1.0] * 4 + [0.0] * 196, [1.0] * 195 + [0.0] * 5
+    made = comparison(
+        flagged(full(), error_pronoun=rare, error_any=sure), flagged(lora(), error_pronoun=rare, error_any=rare)
+    )
+    assert unranking_errors(made) == ["error_pronoun"]
+    for text in (render_html(made, []), render_markdown(made, [])):
+        assert "Unclear pronoun: the rate is near 0 % in every system" in text
+    assert unranking_errors(comparison(flagged(full(), error_pronoun=rare))) == []  # nothing to rank

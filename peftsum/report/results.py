@@ -13,6 +13,7 @@ from peftsum.report.ledger_columns import ledger_cells, ledger_columns, ledger_r
 from peftsum.units import format_bytes
 
 Value = str | int | float | None
+NEAR = 0.05  # of 0 or 1: where every system is as near, differences are smaller than a detector's own mistakes
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ def checked_errors(name: str) -> Checked | None:
     from peftsum.metrics.errors import FITTED, fitted
 
     return next(iter(fitted().detectors[name].checked.values())) if name in FITTED else None
+
+
+def unranking_errors(comparison: Comparison) -> list[str]:
+    """Return the shown error rates that are near 0 in every system, or near 1 in every one: they rank nothing."""
+    found = []
+    for name in shown_errors(comparison):
+        rates = [s.scores.error_rates[name].rate for s in comparison.systems if name in s.scores.error_rates]
+        if len(rates) > 1 and (max(rates) <= NEAR or min(rates) >= 1 - NEAR):
+            found.append(name)
+    return found
 
 
 def result_columns(comparison: Comparison) -> list[str]:
