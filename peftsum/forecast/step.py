@@ -11,7 +11,6 @@ from unittest.mock import patch
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.overrides import TorchFunctionMode
 
 from peftsum.batching import Encoded, collate
 from peftsum.cost.forecast import Part
@@ -241,21 +240,24 @@ def _fake_friendly(live: LiveStorages) -> Iterator[None]:
         yield
 
 
-class _GpuAttention(TorchFunctionMode):
-    """SDPA as a GPU computes it under a mask: the memory-efficient kernel, which never has the scores whole."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is not torch.nn.functional.scaled_dot_product_attention:
-            return func(*args, **kwargs)
-        query, key, value = args[:3]
-        mask = kwargs.get("attn_mask")
-        if mask is not None:
-            mask = mask.to(query.dtype).expand(*query.shape[:-1], key.shape[-2])
-        return torch.ops.aten._scaled_dot_product_efficient_attention(
-            query, key, value, mask, True, kwargs.get("dropout_p", 0.0), False, scale=kwargs.get("scale")
-        )[0]
-
-
 def _gpu_attention(kind: str) -> Any:
-    return _GpuAttention() if kind == "cuda" else nullcontext()
+    """Let SDPA allocate as on a GPU under a mask: the memory-efficient kernel, which never has the scores whole."""
+    if kind != "cuda":
+        return nullcontext()
+    return patch.object(torch.nn.functional, "scaled_dot_product_attention", _memory_efficient)
+
+
+def _memory_efficient(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> torch.Tensor:
+    if attn_mask is not None:
+        attn_mask = attn_mask.to(query.dtype).expand(*query.shape[:-1], key.shape[-2])
+    kernel = torch.ops.aten._scaled_dot_product_efficient_attention
+    out: torch.Tensor = kernel(query, key, value, attn_mask, True, dropout_p, is_causal, scale=scale)[0]
+    return out
