@@ -11,7 +11,7 @@ from peftsum.forecast.memory import memory_items, total
 from peftsum.forecast.speed import BUDGET_S, energy, step_seconds
 from peftsum.forecast.step import StepCost, step_cost
 from peftsum.forecast.target import Target
-from peftsum.forecast.workload import Lengths, Workload, workload_of
+from peftsum.forecast.workload import Lengths, Workload, validation_batches, workload_of
 from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
@@ -38,7 +38,7 @@ def forecast(
         workload = workload_of(recipe, target.kind, plain_t5=plain)
     bf16 = arithmetic_is_bf16(recipe, target)
     batch = heaviest(recipe, workload)
-    cost = counted_step(recipe, batch, target.kind, bf16)
+    cost = counted_step(recipe, batch, target.kind, bf16, workload)
     items = memory_items(cost, target.kind, tokens_held=workload.tokens_held)
     peak = total([item.amount for item in items], "one step on fake tensors, calibrated against real runs")
     weigh = _weigher(recipe)
@@ -66,9 +66,10 @@ def arithmetic_is_bf16(recipe: Recipe, target: Target) -> bool:
     return target.bf16 if wanted == "auto" else wanted == "bf16"
 
 
-def counted_step(recipe: Recipe, batch: Lengths, kind: str, bf16: bool) -> StepCost:
+def counted_step(recipe: Recipe, batch: Lengths, kind: str, bf16: bool, workload: Workload) -> StepCost:
     """Return what a step takes; counted once for recipes that differ in nothing a step depends on."""
-    return _counted_step(shaping(recipe), batch, kind, bf16)
+    decoded, scored = validation_batches(recipe, workload) if workload.validations else ((), ())
+    return _counted_step(shaping(recipe), batch, kind, bf16, decoded, scored)
 
 
 def shaping(recipe: Recipe) -> str:
@@ -78,6 +79,7 @@ def shaping(recipe: Recipe) -> str:
         "name": "step",
         "model": recipe.model.model_dump(include={"base", "revision", "quantize", "attention"}),
         "method": recipe.method.model_dump(),
+        "generation": {"num_beams": recipe.generation.num_beams},
         "train": {
             "optimizer": train.optimizer,
             "weight_decay": float(train.weight_decay > 0),
@@ -92,8 +94,11 @@ def shaping(recipe: Recipe) -> str:
 
 
 @lru_cache(maxsize=256)
-def _counted_step(shaping_json: str, batch: Lengths, kind: str, bf16: bool) -> StepCost:
-    return step_cost(Recipe.model_validate_json(shaping_json), batch, kind=kind, bf16=bf16)
+def _counted_step(
+    shaping_json: str, batch: Lengths, kind: str, bf16: bool, decoded: Lengths, scored: Lengths
+) -> StepCost:
+    recipe = Recipe.model_validate_json(shaping_json)
+    return step_cost(recipe, batch, kind=kind, bf16=bf16, decoded=decoded, scored=scored)
 
 
 def heaviest(recipe: Recipe, workload: Workload) -> Lengths:
@@ -143,11 +148,13 @@ def wall_seconds(recipe: Recipe, workload: Workload, step_s: Amount, step_flops:
 
 def _notes(recipe: Recipe, target: Target, workload: Workload, cost: StepCost) -> list[str]:
     notes = [f"lengths: {workload.source}"]
+    if cost.peak_in_validation:
+        notes.append("the peak is in the validations during training: fewer beams or shorter dialogues lower it")
     if recipe.model.quantize != "none":
         plain = recipe.model_copy(
             update={"model": recipe.model.model_copy(update={"quantize": "none", "precision": "bf16"})}
         )
-        other = counted_step(plain, heaviest(recipe, workload), target.kind, True)
+        other = counted_step(plain, heaviest(recipe, workload), target.kind, True, workload)
         more = cost.peak.total_bytes - other.peak.total_bytes
         if more > 0:
             name = {"int8": "8-bit", "nf4": "4-bit"}[recipe.model.quantize]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from peftsum.batching import Encoded
+from peftsum.batching import Encoded, collate
 from peftsum.cost.forecast import Part
 from peftsum.engine import dropout
 from peftsum.engine.place import assumed
@@ -21,7 +21,7 @@ from peftsum.forecast.operations import Operation, Work
 from peftsum.forecast.quantized import Quantized
 from peftsum.forecast.skeleton import build_skeleton
 from peftsum.forecast.workload import Lengths, padded
-from peftsum.optimization import build_optimizer
+from peftsum.optimization import build_optimizer, summed_loss
 from peftsum.recipe import Recipe
 from peftsum.training_model import TrainingModel, t5_of
 
@@ -36,7 +36,9 @@ class StepCost:
     held: dict[Part, int]
     """Bytes alive between steps: weights, quantization, adapters, optimizer state."""
     peak: Snapshot
-    """Bytes alive at the peak of the step, those included."""
+    """Bytes alive at the peak of step and validation, those included."""
+    peak_in_validation: bool
+    """Where that peak is."""
     work: Work
     """Operations of forward and backward for one batch, and how often."""
     calls: int
@@ -47,56 +49,108 @@ class StepCost:
     """Parameters by dtype, and quantized layers, for notes to a reader."""
 
 
-def step_cost(recipe: Recipe, batch: Lengths, *, kind: str, bf16: bool) -> StepCost:
-    """Return what one step on a batch takes.
+def step_cost(
+    recipe: Recipe, batch: Lengths, *, kind: str, bf16: bool, decoded: Lengths = (), scored: Lengths = ()
+) -> StepCost:
+    """Return what one step on a batch takes, and the memory of a validation.
 
     Args:
         recipe: what is to be trained.
         batch: (source, target) tokens of the dialogues.
         kind: of the device, "cpu" or "cuda"; the engine takes its way for it.
         bf16: whether the arithmetic is bf16.
+        decoded: dialogues that a validation summarizes at a time.
+        scored: dialogues whose loss it takes at a time.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     model = build_skeleton(recipe, bf16=bf16, mode=mode)
-    autocast = bf16 and not recipe.method.frozen_base
-    engine = recipe.train.engine
-    with assumed(kind):
-        training = TrainingModel(cast("Any", model), engine, kind, pad_token_id=0)
+    training = TrainingModel(cast("Any", model), recipe.train.engine, kind, pad_token_id=0)
+    live = LiveStorages(_label(model, (*batch, *decoded, *scored)), CUDA_GRANULE if kind == "cuda" else 1)
+    arithmetic = bf16 and not recipe.method.frozen_base  # else the weights are in it already
+    with mode, assumed(kind), _fake_friendly(live), _gpu_attention(kind), live:
+        cost = run_step(training, recipe, batch, live, autocast=arithmetic)
+        live.restart()
+        with _autocast(arithmetic):
+            _validate(model, decoded, scored, recipe.generation.num_beams, live)
+    if live.peak.total_bytes <= cost.peak.total_bytes:
+        return cost
+    return replace(cost, peak=live.peak, peak_in_validation=True)
+
+
+def run_step(
+    training: TrainingModel, recipe: Recipe, batch: Lengths, live: LiveStorages, *, autocast: bool = False
+) -> StepCost:
+    """Run one step as training does it, whether the tensors are fake or real, and return what it took.
+
+    Args:
+        training: the model.
+        recipe: what is to be trained.
+        batch: (source, target) tokens of the dialogues.
+        live: follows the storages; it must be on.
+        autocast: compute in bf16 on fp32 weights.
+    """
+    model = training.model
+    _hold(live, model)
     training.train()
     optimizer = build_optimizer(model.parameters(), recipe.train, recipe.learning_rate)
-    live = LiveStorages(_label(model, batch), CUDA_GRANULE if kind == "cuda" else 1)
-    _hold(live, model)
-    counts = _counts(model)
-    with mode, assumed(kind), _fake_friendly(live), _gpu_attention(kind), live:
-        _warm_up(optimizer, live)
-        held: dict[Part, int] = {part: size for part, size in live.now.items() if size and part != "gradients"}
-        live.restart()
-        inputs = training.batch(_examples(batch), "cpu")
-        if isinstance(inputs, dict):
-            rows, _, wide = padded(batch)
-            TRUE_PLACES[rows, wide] = sum(t for _, t in batch)
-        with _gradients_labelled(model, live):
-            for _ in range(min(2, recipe.train.accumulate)):  # the second finds the first one's gradients
-                live.restart_work()
-                live.enter_phase("activations")
-                with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
-                    loss = training(inputs)
-                part = loss.float() * 0.5
-                live.enter_phase("workspace")
-                part.backward()
-            work, calls = live.work, live.calls
+    _warm_up(optimizer, live)
+    held: dict[Part, int] = {part: size for part, size in live.now.items() if size and part != "gradients"}
+    live.restart()
+    inputs = training.batch(_examples(batch), "cpu")
+    if isinstance(inputs, dict):
+        rows, _, wide = padded(batch)
+        TRUE_PLACES[rows, wide] = sum(t for _, t in batch)
+    with _gradients_labelled(model, live):
+        for _ in range(min(2, recipe.train.accumulate)):  # the second finds the first one's gradients
             live.restart_work()
-            if recipe.train.max_grad_norm is not None:
-                torch.nn.utils.clip_grad_norm_(list(model.parameters()), recipe.train.max_grad_norm)
-            optimizer.step()
-    return StepCost(held, live.peak, work, calls, live.work, counts)
+            live.enter_phase("activations")
+            with _autocast(autocast):
+                loss = training(inputs)
+            part = loss.float() * 0.5
+            live.enter_phase("workspace")
+            part.backward()
+        work, calls = live.work, live.calls
+        live.restart_work()
+        if recipe.train.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(list(model.parameters()), recipe.train.max_grad_norm)
+        optimizer.step()
+    optimizer_work, peak = live.work, live.peak
+    optimizer.zero_grad()
+    return StepCost(held, peak, False, work, calls, optimizer_work, _counts(model))
+
+
+def _autocast(wanted: bool) -> Any:
+    return torch.autocast("cpu", torch.bfloat16) if wanted else nullcontext()
+
+
+def _validate(model: nn.Module, decoded: Lengths, scored: Lengths, beams: int, live: LiveStorages) -> None:
+    """Go through what a validation allocates most in: the encoder and first word of a decoding, and a loss."""
+    base = t5_of(cast("Any", model))
+    model.eval()
+    live.enter_phase("activations")
+    with torch.no_grad():
+        if decoded:
+            longest = max(source for source, _ in decoded)
+            ids = torch.full((len(decoded), longest), WORD)
+            mask = torch.ones_like(ids)
+            states = base.encoder(ids, attention_mask=mask).last_hidden_state
+            if beams > 1:
+                states, mask = (tensor.repeat_interleave(beams, dim=0) for tensor in (states, mask))
+            first = torch.full((len(states), 1), WORD)
+            base(encoder_outputs=(states,), attention_mask=mask, decoder_input_ids=first, use_cache=True)
+            del states, mask, first
+        if scored:
+            batch = collate(_examples(scored), 0)
+            labels = batch.pop("labels")
+            summed_loss(base(**batch, use_cache=False).logits, labels)
+    model.train()
 
 
 def _warm_up(optimizer: torch.optim.Optimizer, live: LiveStorages) -> None:
     """Make the optimizer's state by a step on empty gradients, as the first real step would."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for parameter in parameters:
-        parameter.grad = torch.empty_like(parameter)
+        parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     states = [t for state in optimizer.state.values() for t in state.values() if isinstance(t, torch.Tensor)]
     live.hold(states, "optimizer")
@@ -186,23 +240,24 @@ def _fake_friendly(live: LiveStorages) -> Iterator[None]:
         yield
 
 
-def _efficient_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, **options: Any
-) -> torch.Tensor:
-    """Compute SDPA as a GPU does under a mask: by the memory-efficient kernel, which never has the scores whole."""
-    if attn_mask is not None:
-        attn_mask = attn_mask.to(query.dtype).expand(*query.shape[:-1], key.shape[-2])
-    result: torch.Tensor = torch.ops.aten._scaled_dot_product_efficient_attention(
-        query, key, value, attn_mask, True, options.get("dropout_p", 0.0), False, scale=options.get("scale")
-    )[0]
-    return result
-
-
 def _gpu_attention(kind: str) -> Any:
-    """Put a GPU's kernel in the place of SDPA.
-
-    A ``TorchFunctionMode`` would not do: it is off inside ``backward``, where checkpointing computes a block again.
-    """
+    """Let SDPA allocate as on a GPU under a mask: the memory-efficient kernel, which never has the scores whole."""
     if kind != "cuda":
         return nullcontext()
-    return patch.object(torch.nn.functional, "scaled_dot_product_attention", _efficient_attention)
+    return patch.object(torch.nn.functional, "scaled_dot_product_attention", _memory_efficient)
+
+
+def _memory_efficient(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> torch.Tensor:
+    if attn_mask is not None:
+        attn_mask = attn_mask.to(query.dtype).expand(*query.shape[:-1], key.shape[-2])
+    kernel = torch.ops.aten._scaled_dot_product_efficient_attention
+    out: torch.Tensor = kernel(query, key, value, attn_mask, True, dropout_p, is_causal, scale=scale)[0]
+    return out

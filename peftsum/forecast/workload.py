@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from peftsum.batching import length_sorted_batches, token_budget_batches
+from peftsum.decoding import DECODE_TOKENS
 from peftsum.exceptions import DataError, HubError, ModelError
 from peftsum.optimization import plan_steps
 from peftsum.prepare import VALIDATIONS, Prepared, prepare
@@ -105,6 +107,16 @@ def full_workload(recipe: Recipe, dialogues: int | None = None, steps: int | Non
     source = "no data read: every dialogue taken to be as long as the recipe allows"
     validations = math.ceil(steps / every) if checks else 0
     return Workload((batch,), steps, checks, validations, source=source, batches_a_step=train.accumulate)
+
+
+def validation_batches(recipe: Recipe, workload: Workload) -> tuple[Lengths, Lengths]:
+    """Return the dialogues that a validation summarizes, and those whose loss it takes, at a time and at most."""
+    checks = sorted(workload.checks)
+    budget = max(1, DECODE_TOKENS // recipe.generation.num_beams)
+    first = next(length_sorted_batches([source for source, _ in checks], budget), [])
+    batches = token_budget_batches(checks, recipe.train.batch_tokens)
+    most = max(batches, key=lambda batch: len(batch) * max(checks[i][1] for i in batch), default=[])
+    return tuple(checks[i] for i in first), tuple(checks[i] for i in most)
 
 
 def full_batch(dialogue: tuple[int, int], budget: int) -> Lengths:

@@ -1,0 +1,1 @@
+"""Parts of the benchmark that compares forecasts with readings."""
