@@ -20,7 +20,7 @@ from peftsum.model import load_base
 from peftsum.recipe import Recipe
 from peftsum.training_model import TrainingModel, checkpoint_gradients
 
-BATCH = ((60, 12), (41, 20), (33, 9))
+BATCH = ((60, 12), (41, 20))
 LORA: dict[str, Any] = {"kind": "lora", "rank": 8}
 FULL: dict[str, Any] = {"kind": "full"}
 CPU = Target(name="cpu", title="a CPU", kind="cpu", bf16=False)
@@ -62,16 +62,15 @@ def test_the_parts_add_up_to_the_peak(method: dict[str, Any], target: Target) ->
 @pytest.mark.parametrize("quantize", ["none", "int8", "nf4"])
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 def test_a_larger_batch_takes_more(kind: str, quantize: str) -> None:
-    peaks = [counted(recipe(quantize=quantize), kind, BATCH[:1] * n).peak.total_bytes for n in (1, 3, 6)]
+    peaks = [counted(recipe(quantize=quantize), kind, BATCH[:1] * n).peak.total_bytes for n in (1, 2)]
     assert peaks == sorted(set(peaks))
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
-@pytest.mark.parametrize("method", [LORA, FULL], ids=["lora", "full"])
-def test_checkpointing_keeps_fewer_activations(method: dict[str, Any], kind: str) -> None:
-    batch = BATCH * 4
-    kept = counted(recipe(method), kind, batch).peak
-    again = counted(recipe(method, gradient_checkpointing=True), kind, batch).peak
+def test_checkpointing_keeps_fewer_activations(kind: str) -> None:
+    batch = BATCH * 2
+    kept = counted(recipe(), kind, batch).peak
+    again = counted(recipe(gradient_checkpointing=True), kind, batch).peak
     assert again.parts["activations"] < 0.6 * kept.parts["activations"]
     assert again.total_bytes < kept.total_bytes
 
@@ -157,7 +156,7 @@ def test_a_base_that_is_nowhere_is_refused() -> None:
 
 
 def test_a_gpu_never_has_the_scores_whole() -> None:
-    batch = BATCH * 4
+    batch = ((120, 30),) * 2
     made = recipe()
     attention = {kind: counted(made, kind, batch).peak.parts["attention"] for kind in ("cpu", "cuda")}
     assert attention["cuda"] < 0.5 * attention["cpu"]
@@ -187,7 +186,7 @@ def test_without_known_data_every_batch_is_full() -> None:
     (batch,) = full.batches
     assert set(batch) == {(512, 128)}
     assert len(batch) == 3
-    assert full.steps == -(-1000 * 2 // 3 // 2) or full.steps == -(-2000 // 6)
+    assert full.steps == -(-2000 // 6)
     assert full_workload(made.model_copy(update={"train": made.train.model_copy(update={"max_steps": 7})})).steps == 7
 
 

@@ -22,8 +22,6 @@ from peftsum.forecast.plan import Plan, forecaster
 before = importlib.import_module("peftsum.forecast.before")
 devices = importlib.import_module("peftsum.forecast.devices")
 
-SMALL_GPU = "0.5GiB"
-
 
 @pytest.fixture
 def small(tmp_path: Path, byte_base: Path, dialogues: Path) -> Path:
@@ -32,11 +30,24 @@ def small(tmp_path: Path, byte_base: Path, dialogues: Path) -> Path:
 
 @pytest.fixture
 def large(tmp_path: Path, dialogues: Path) -> Path:
-    """A recipe for a base of the Hub, of which nothing but the name can be had here."""
+    """A recipe that takes some GB, for a base of which there is nothing but the configuration."""
+    config = {
+        "model_type": "t5",
+        "vocab_size": 32128,
+        "d_model": 768,
+        "d_kv": 64,
+        "d_ff": 2048,
+        "num_layers": 6,
+        "num_decoder_layers": 6,
+        "num_heads": 12,
+        "feed_forward_proj": "gated-gelu",
+    }
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/config.json").write_text(json.dumps(config), encoding="utf-8")
     path = tmp_path / "large.yaml"
     path.write_text(
-        f"name: large\nmodel: {{base: google/flan-t5-small}}\ndata: {{source: '{dialogues}'}}\n"
-        "method: {kind: full}\ntrain: {batch_tokens: 8192}\n",
+        f"name: large\nmodel: {{base: '{tmp_path / 'base'}'}}\ndata: {{source: '{dialogues}'}}\n"
+        "method: {kind: full}\ntrain: {batch_tokens: 16384, eval_examples: 0}\n",
         encoding="utf-8",
     )
     return path
@@ -54,9 +65,16 @@ def test_a_plan_adds_up_and_is_for_the_device_asked(small: Path) -> None:
     assert any("bf16" in note for note in device.notes)  # a T4 has none
 
 
-def test_a_t5_of_the_hub_is_planned_from_its_name_alone_and_without_data_batches_are_full(
-    large: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_t5_of_the_hub_is_planned_from_its_name_alone(large: Path) -> None:
+    recipe = load_recipe(large, ["model.base=google/flan-t5-small", "train.max_steps=3"])
+    forecast = plan(recipe, "h100").devices[0].forecast
+    weights = sum(item.amount.value for item in forecast.memory if item.part == "weights")
+    assert weights == pytest.approx(4 * 76_961_152, rel=1e-5)  # that many it has on the Hub, in fp32, block by block
+    assert forecast.wall_s is not None
+    assert forecast.energy_j is not None
+
+
+def test_without_data_every_batch_is_taken_to_be_full(large: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unread = run(capsys, "plan", large, "--set", "data.source=no/such-data", "--gpu", "h100", "--json")
     assert unread.code == 0, unread.err
     full = Plan.model_validate(json.loads(unread.out))
@@ -69,12 +87,17 @@ def test_a_t5_of_the_hub_is_planned_from_its_name_alone_and_without_data_batches
 
 
 def test_what_does_not_fit_exits_with_3_and_says_what_would(large: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = run(capsys, "plan", large, "--gpu", "1.2GiB", "--set", "data.source=no/such-data")
-    assert shown.code == 3, shown.err
+    asked = ["plan", large, "--set", "data.source=no/such-data", "--gpu"]
+    checkpointed = run(capsys, *asked, "t4", "--set", "train.gradient_checkpointing=true", "--json")
+    peak = Plan.model_validate(json.loads(checkpointed.out)).devices[0].forecast.peak_memory_bytes
+    size = f"{(peak.high + 1e6) / 2**30:.3f}GiB"
+    shown = run(capsys, *asked, size, "--set", "model.precision=fp32")
+    assert shown.code == 3, shown.out
     assert "does not fit" in shown.out
     assert "the cheapest first" in shown.out
     settings = next(line for line in shown.out.splitlines() if line.strip().startswith("--set"))
-    changed = run(capsys, "plan", large, "--gpu", "1.2GiB", "--set", "data.source=no/such-data", *shlex.split(settings))
+    assert "train.gradient_checkpointing=true" in settings
+    changed = run(capsys, *asked, size, "--set", "model.precision=fp32", *shlex.split(settings))
     assert changed.code == 0, changed.out
     assert "fits" in changed.out
 
@@ -214,7 +237,7 @@ def test_a_forecast_that_fails_stops_no_training(
     def broken(*_: object) -> object:
         raise RuntimeError("no such operation on fake tensors")
 
-    monkeypatch.setattr(before, "forecaster", lambda *_: broken)
+    monkeypatch.setattr(before, "forecaster", lambda *_, **__: broken)
     caplog.set_level("INFO", logger="peftsum")
     record = train(make_recipe(byte_base, dialogues))
     assert record.status == "done"

@@ -35,6 +35,7 @@ from peftsum.methods import METHODS
 from peftsum.metrics.selection import selectable_scores
 from peftsum.optimization import summed_loss
 from peftsum.storing import Store
+from peftsum.training_model import checkpoint_gradients
 from peftsum.validation import mean_loss
 
 RUN, ADAPTER = Path("runs/run"), Path("adapters/run")
@@ -124,7 +125,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(
     for checkpointing in (False, True):
         model, base, prepared = attached(make_recipe(byte_base, dialogues, method=method))
         if checkpointing:
-            train_module._checkpoint_gradients(model)
+            checkpoint_gradients(model)
         model.train()
         tensors = collate(prepared.examples[:4], base.tokenizer.pad_token_id)
         labels = tensors.pop("labels")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from peftsum.cost.forecast import Part
@@ -129,7 +130,7 @@ def _counted_index(func: Any, args: Any) -> Any:
         return args
     indices: list[Any] = []
     for index in args[1]:
-        if isinstance(index, torch.Tensor) and index.dtype == torch.bool:
+        if isinstance(index, FakeTensor) and index.dtype == torch.bool:
             count = TRUE_PLACES[tuple(index.shape)]
             indices += [index.new_empty((count,), dtype=torch.long) for _ in index.shape]
         else:

@@ -240,23 +240,24 @@ def _fake_friendly(live: LiveStorages) -> Iterator[None]:
         yield
 
 
-def _efficient_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, **options: Any
-) -> torch.Tensor:
-    """Compute SDPA as a GPU does under a mask: by the memory-efficient kernel, which never has the scores whole."""
-    if attn_mask is not None:
-        attn_mask = attn_mask.to(query.dtype).expand(*query.shape[:-1], key.shape[-2])
-    result: torch.Tensor = torch.ops.aten._scaled_dot_product_efficient_attention(
-        query, key, value, attn_mask, True, options.get("dropout_p", 0.0), False, scale=options.get("scale")
-    )[0]
-    return result
-
-
 def _gpu_attention(kind: str) -> Any:
-    """Put a GPU's kernel in the place of SDPA.
-
-    A ``TorchFunctionMode`` would not do: it is off inside ``backward``, where checkpointing computes a block again.
-    """
+    """Let SDPA allocate as on a GPU under a mask: the memory-efficient kernel, which never has the scores whole."""
     if kind != "cuda":
         return nullcontext()
-    return patch.object(torch.nn.functional, "scaled_dot_product_attention", _efficient_attention)
+    return patch.object(torch.nn.functional, "scaled_dot_product_attention", _memory_efficient)
+
+
+def _memory_efficient(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> torch.Tensor:
+    if attn_mask is not None:
+        attn_mask = attn_mask.to(query.dtype).expand(*query.shape[:-1], key.shape[-2])
+    kernel = torch.ops.aten._scaled_dot_product_efficient_attention
+    out: torch.Tensor = kernel(query, key, value, attn_mask, True, dropout_p, is_causal, scale=scale)[0]
+    return out
