@@ -9,6 +9,6 @@
 
 from peftsum.bank.factors import LayerFactors, not_stackable, read_factors
 from peftsum.bank.residents import AdapterBank
-from peftsum.bank.rows import RowGroups, StackedFactors
+from peftsum.bank.rows import RowGroups, SharedInput, StackedFactors
 
-__all__ = ["AdapterBank", "LayerFactors", "RowGroups", "StackedFactors", "not_stackable", "read_factors"]
+__all__ = ["AdapterBank", "LayerFactors", "RowGroups", "SharedInput", "StackedFactors", "not_stackable", "read_factors"]

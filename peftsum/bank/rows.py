@@ -28,6 +28,26 @@ class StackedFactors:
         return any(name.startswith(prefix) for name in self.layers)
 
 
+class SharedInput:
+    """The stacked factors of layers that read the same input, so that it is read once.
+
+    Args:
+        factors: down (adapters, rank, in) and up (adapters, rank, out) a layer; None where it has no update.
+    """
+
+    def __init__(self, factors: Sequence[tuple[torch.Tensor, torch.Tensor] | None]) -> None:
+        import torch
+
+        self.which = [i for i, pair in enumerate(factors) if pair is not None]
+        """Which of the layers have an update."""
+        pairs = [pair for pair in factors if pair is not None]
+        self.down = torch.cat([down for down, _ in pairs], 1) if len(pairs) > 1 else pairs[0][0]
+        """(adapters, sum of ranks, in)."""
+        self.ups = [up for _, up in pairs]
+        """(adapters, rank, out) a layer that has one."""
+        self.ranks = [up.shape[1] for up in self.ups]
+
+
 class RowGroups:
     """The adapter of each row of a batch.
 
@@ -54,49 +74,32 @@ class RowGroups:
         self.place = torch.tensor([slot * most + i for slot, i in place], device=device)  # (rows,)
         self.shape = (adapters, most)
 
-    def add_update(
-        self, out: Sequence[torch.Tensor], x: torch.Tensor, factors: Sequence[tuple[torch.Tensor, torch.Tensor] | None]
-    ) -> None:
+    def add_update(self, outs: Sequence[torch.Tensor], x: torch.Tensor, update: SharedInput) -> None:
         """Add each row's own update x downᵀ up to the outputs of layers that read the same x, in place.
 
         Args:
-            out: (rows, out) or (rows, positions, out) a layer.
+            outs: (rows, out) or (rows, positions, out) a layer.
             x: (rows, in) or (rows, positions, in).
-            factors: down (adapters, rank, in) and up (adapters, rank, out) a layer; None leaves its output alone.
+            update: the layers' factors.
         """
-        pairs = [(y, f) for y, f in zip(out, factors, strict=True) if f is not None]
-        if not pairs:
-            return
+        import torch
+
+        down = update.down
+        x = x.to(down.dtype)
         if self.only is not None:
-            self._add_one(pairs, x, self.only)
+            inner = x @ down[self.only].t()
         elif x.dim() == 3:
-            self._add_by_row(pairs, x)
+            inner = torch.bmm(x, down[self.slots].transpose(1, 2))  # (rows, positions, ranks)
         else:
-            self._add_by_adapter(pairs, x)
-
-    def _add_one(
-        self, pairs: list[tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]], x: torch.Tensor, slot: int
-    ) -> None:
-        flat = x.flatten(0, -2)
-        for y, (down, up) in pairs:
-            y += ((flat.to(down.dtype) @ down[slot].t()) @ up[slot]).to(y.dtype).view(y.shape)
-
-    def _add_by_row(self, pairs: list[tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]], x: torch.Tensor) -> None:
-        import torch
-
-        for y, (down, up) in pairs:
-            inner = torch.bmm(x.to(down.dtype), down[self.slots].transpose(1, 2))  # (rows, positions, rank)
-            if y.dtype == up.dtype:
-                y.baddbmm_(inner, up[self.slots])
+            gathered = x.index_select(0, self.gather).view(*self.shape, -1)  # (adapters, most, in)
+            inner = torch.bmm(gathered, down.transpose(1, 2))  # (adapters, most, ranks)
+        parts = torch.split(inner, update.ranks, dim=-1)
+        for y, part, up in zip((outs[i] for i in update.which), parts, update.ups, strict=True):
+            if self.only is not None:
+                y += part @ up[self.only]
+            elif x.dim() == 2:
+                y += torch.bmm(part, up).flatten(0, 1).index_select(0, self.place)
+            elif y.dtype == up.dtype:
+                y.baddbmm_(part, up[self.slots])
             else:  # transformers keeps some layers in fp32
-                y += torch.bmm(inner, up[self.slots])
-
-    def _add_by_adapter(
-        self, pairs: list[tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]], x: torch.Tensor
-    ) -> None:
-        import torch
-
-        gathered = x.index_select(0, self.gather).view(*self.shape, -1)  # (adapters, most, in)
-        for y, (down, up) in pairs:
-            inner = torch.bmm(gathered.to(down.dtype), down.transpose(1, 2))  # (adapters, most, rank)
-            y += torch.bmm(inner, up).flatten(0, 1).index_select(0, self.place)
+                y += torch.bmm(part, up[self.slots])

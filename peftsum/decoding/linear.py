@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from peftsum.bank import RowGroups
+from peftsum.bank import RowGroups, SharedInput
 from peftsum.engine.projection import factor_of
 
 
@@ -90,6 +90,8 @@ class Projection:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = list(parts)
+        stacks = [part.stack for part in self.parts]
+        self._update = SharedInput(stacks) if any(stack is not None for stack in stacks) else None
         self._packed: torch.Tensor | None = None
         self._widths: list[int] = []
 
@@ -125,8 +127,8 @@ class Projection:
         for y, part in zip(outs, self.parts, strict=True):
             if part.down is not None and part.up is not None:
                 y += ((x.to(part.down.dtype) @ part.down.t()) @ part.up).to(y.dtype)
-        if rows is not None:
-            rows.add_update(outs, x, [part.stack for part in self.parts])
+        if rows is not None and self._update is not None:
+            rows.add_update(outs, x, self._update)
         return outs
 
     def _base(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
