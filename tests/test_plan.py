@@ -234,7 +234,7 @@ def test_a_forecast_that_fails_stops_no_training(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(*_: object) -> object:
+    def broken(*_: object, **__: object) -> object:
         raise RuntimeError("no such operation on fake tensors")
 
     monkeypatch.setattr(before, "forecaster", lambda *_, **__: broken)
