@@ -247,3 +247,38 @@ def _living_bytes() -> int:
             storage = thing.untyped_storage()
             found[storage.data_ptr()] = storage.nbytes()
     return sum(found.values())
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_an_8_bit_base_mixes_too(beams: int) -> None:
+    """Beside the base's 8-bit layers the updates are the same; peft's own way on the same base is the measure.
+
+    On trained weights: 8-bit layers round their inputs, and what differs in the last digits may then differ in the
+    third, which changes words that random weights find equally likely.
+    """
+    root = Path(__file__).resolve().parents[1] / "adapters"
+    summarizer = Summarizer(adapters=[root / "tiny-summary", root / "tiny-topic"], quantize="int8", precision="fp32")
+    rows = [["tiny-summary", "tiny-topic"][i % 2] for i in range(6)]
+    dialogues = [f"Ann: Lunch at {i + 1}?\n" + "Bob: Yes, at Joe's.\n" * (i % 3 + 1) for i in range(6)]
+    generation = Generation(max_new_tokens=10, num_beams=beams)
+    mixed = summarizer.summarize(dialogues, rows, generation=generation)
+    model: Any = summarizer.model
+    for text, dialogue, name in zip(mixed, dialogues, rows, strict=True):
+        with torch.inference_mode(), summarizer._active(name):
+            alone = by_transformers.run(model, summarizer.encode([dialogue], name), generation, 500, scored=False)
+        assert text == summarizer.tokenizer.decode(alone[0].ids, skip_special_tokens=True).strip()
+    assert len(set(mixed)) > 2
+
+
+def test_bf16_mixes_and_keeps_most_words(folders: dict[str, Path], byte_base: Path) -> None:
+    dialogues = [f"Ann: Lunch at {i}?\nBob: Yes, at the park." for i in range(12)]
+    rows = [["wide", "thin", "root"][i % 3] for i in range(12)]
+    paths = [folders[name] for name in ("wide", "thin", "root")]
+    found = {
+        precision: Summarizer(str(byte_base), paths, precision=precision).summarize(
+            dialogues, rows, generation=Generation(max_new_tokens=3)
+        )
+        for precision in ("fp32", "bf16")
+    }
+    same = sum(a == b for a, b in zip(found["fp32"], found["bf16"], strict=True))
+    assert same >= 6  # bf16 rounds to 8 bits, and random words are near each other

@@ -127,7 +127,7 @@ class Ours:
 
     def one(self, workload: Workload) -> Ids:
         """Summarize by the first adapter."""
-        return self._run(workload, [self.bank.names[0]] * len(workload.sources))
+        return self._run(workload, [sorted(self.bank.names)[0]] * len(workload.sources))
 
     def mixed(self, workload: Workload) -> Ids:
         """Summarize by all adapters, the next one for each row."""

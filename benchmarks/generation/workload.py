@@ -59,7 +59,7 @@ def write_adapters(base: str, folder: Path) -> list[Path]:
         tuned = get_peft_model(model, config)
         for name, parameter in tuned.named_parameters():
             if "lora_B" in name:
-                parameter.data.normal_(std=0.02)
+                parameter.data.normal_(std=0.1)
         paths.append(folder / f"adapter-{number}")
         tuned.save_pretrained(str(paths[-1]), save_embedding_layers=False)
         model = tuned.unload()

@@ -1,0 +1,31 @@
+"""The generation benchmark, run for real on a minute shape."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+def test_a_run_writes_figures_and_ratios_and_finds_equal_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from generate_speed import main
+
+    out = tmp_path / "generate.json"
+    options = ["--shapes", "minute", "--dialogues", "9", "--rounds", "2", "--data", "builtin:dialogues"]
+    main([*options, "--json", str(out)])
+    record = json.loads(out.read_text(encoding="utf-8"))
+    found = record["shapes"]["minute"]
+    assert set(found["unequal_summaries"].values()) == {0}
+    assert {"vs_common", "vs_best", "mixed8_vs_one", "swap_ms"} <= set(record["ratios"])
+    common, ours = found["seconds"]["common"], found["seconds"]["peftsum"]
+    pairs = [a / b for a, b in zip(common, ours, strict=True)]
+    assert record["ratios"]["vs_common"]["low"] == min(pairs)
+    assert found["bank_bytes"] <= 1.2 * found["adapter_file_bytes"]
+    assert record["dialogues"]["count"] == 9
+    assert "mixed8_vs_one" in capsys.readouterr().out
