@@ -19,7 +19,7 @@ from peftsum.cost.section import Cost
 from peftsum.data import Example as DataExample
 from peftsum.data import Split, load_split, load_training_splits
 from peftsum.dialogue_facts import dialogue_facts
-from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate
+from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, judged_anew
 from peftsum.exceptions import DataError, UsageError
 from peftsum.inference import Asked, inference_costs
 from peftsum.ledger.axes import parse_pair
@@ -333,7 +333,7 @@ def _found_evaluation(
     same_inputs = (found.data_fingerprint, found.weights) == (wanted.fingerprint, weights_identity(resolved))
     settings = (recipe.prompt, recipe.generation, tokens)
     same_settings = (found.prompt, found.generation, found.max_source_tokens) == settings
-    return found if same_inputs and same_settings else None
+    return judged_anew(found, wanted, folder) if same_inputs and same_settings else None
 
 
 def _evaluate(target: str, folder: Path, recipe: Recipe, data: Data, split: str, limit: int | None) -> Evaluation:

@@ -28,6 +28,7 @@ from peftsum.judges import Judge
 from peftsum.long_dialogues import Strategy, Written
 from peftsum.metrics import aggregate, example_statistics
 from peftsum.metrics.errors import Finding, error_findings, error_statistics
+from peftsum.metrics.errors.fitted import detectors_identity
 from peftsum.metrics.references import resolve_mode
 from peftsum.metrics.scores import ScoreReport
 from peftsum.model import count_parameters, default_device
@@ -150,6 +151,30 @@ def evaluate(
         write_findings(folder / ERRORS_FILE, _flagged(examples.examples, findings))
         write_record(folder / EVALUATION_FILE, evaluation)
     return evaluation
+
+
+def judged_anew(evaluation: Evaluation, split: Split, folder: Path) -> Evaluation:
+    """Return an evaluation by the detectors there are now, also in its folder, where it was made by others.
+
+    Rates of two versions of a detector must not be compared: the difference would be that of the versions.
+
+    Args:
+        evaluation: of the folder; as it is where its detectors are those there are.
+        split: the dialogues it is of.
+        folder: with its predictions.
+    """
+    if f"|detectors:{detectors_identity()}" in evaluation.scores.signature:
+        return evaluation
+    logger.info("%s: judging its summaries again, as the error detectors have changed", folder)
+    by_id = {row.id: row.prediction for row in read_predictions(folder / PREDICTIONS_FILE)}
+    texts = [by_id[example.id] for example in split.examples]
+    findings, mode = _find(split.examples, texts, evaluation.scores.references)
+    scored = _scored(split, split.examples, texts, mode, findings)
+    statistics = evaluation.statistics | scored.statistics  # what was read of the sources stays
+    anew = evaluation.model_copy(update={"scores": scored.scores, "statistics": statistics})
+    write_findings(folder / ERRORS_FILE, _flagged(split.examples, findings))
+    write_record(folder / EVALUATION_FILE, anew)
+    return anew
 
 
 def score(

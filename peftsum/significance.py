@@ -121,7 +121,8 @@ def error_contrasts(comparison: Comparison, errors: Sequence[str]) -> list[Contr
 
     Args:
         comparison: what was measured.
-        errors: error rates in the order wanted; a pair of which a system has no flag a dialogue is left out.
+        errors: error rates in the order wanted; a pair is left out of which a system has no flag a dialogue, or
+            whose detectors were of two versions.
 
     Returns:
         A contrast an error and pair, in the order of :func:`contrasts` within each error.
@@ -130,9 +131,15 @@ def error_contrasts(comparison: Comparison, errors: Sequence[str]) -> list[Contr
         (error, system, other, shown)
         for error in errors
         for system, other, shown in _pairs(comparison)
-        if error in system.statistics and error in other.statistics
+        if error in system.statistics and error in other.statistics and _same_detectors(system, other)
     ]
     return _tested(comparison, wanted)
+
+
+def _same_detectors(system: System, other: System) -> bool:
+    """Whether the same version of the detectors judged both; what differs otherwise may be the versions."""
+    ours, theirs = (s.scores.signature.partition("|detectors:")[2] for s in (system, other))
+    return ours == theirs
 
 
 def _tested(comparison: Comparison, wanted: Sequence[tuple[str, System, System, bool]]) -> list[Contrast]:

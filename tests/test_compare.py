@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -138,6 +139,19 @@ def test_dialogues_seen_in_training_are_warned_of(in_leaky: Comparison, caplog: 
     (seen,) = again.seen
     assert (seen.systems, seen.exact, seen.near) == (["small"], ["copy-3", "copy-4"], ["near"])
     assert ("Seen in training", f"{FOUND}--leave-out-leaked scores without them") in facts(again)
+
+
+def test_summaries_judged_by_older_detectors_are_judged_again_and_not_generated(in_leaky: Comparison) -> None:
+    (file,) = Path("runs/small").glob("evaluation.json")
+    old = json.loads(file.read_text())
+    old["scores"]["signature"] = old["scores"]["signature"].rpartition(":")[0] + ":older"
+    old["scores"]["error_rates"]["error_any"] = {"rate": 0.5, "low": 0, "high": 1}
+    old["statistics"]["error_any"] = [1.0] * 3 + [0.0] * 3
+    file.write_text(json.dumps(old))
+    assert compare(["small.yaml"]).systems == in_leaky.systems
+    again = json.loads(file.read_text())
+    assert again["statistics"]["source_tokens"] == old["statistics"]["source_tokens"]
+    assert again["scores"]["signature"] != old["scores"]["signature"]
 
 
 def test_leaving_them_out_gives_the_scores_of_the_others_alone_and_keeps_the_evaluation_whole(

@@ -290,6 +290,18 @@ def test_a_system_without_flags_is_left_out() -> None:
     assert error_contrasts(comparison(full(), lora()), ["heuristic_length"]) == []  # rates alone, as published
 
 
+def test_rates_of_two_versions_of_the_detectors_are_not_compared() -> None:
+    rng = random.Random(5)
+    old, new = (flagged(made, error_any=flags(rng, 0.2)) for made in (full(), lora()))
+    signed = {v: old.scores.signature + f"|detectors:{v}" for v in ("1f3a77c2", "0fb283c8")}
+    old, same, other = (
+        made.model_copy(update={"scores": made.scores.model_copy(update={"signature": signed[v]})})
+        for made, v in ((old, "1f3a77c2"), (new, "1f3a77c2"), (new, "0fb283c8"))
+    )
+    assert len(error_contrasts(comparison(old, same), ["error_any"])) == 1
+    assert error_contrasts(comparison(old, other), ["error_any"]) == []
+
+
 def test_the_report_shows_the_error_rates_that_differ_and_counts_the_others() -> None:
     rng = random.Random(3)
     worse = flagged(lora(), error_any=flags(rng, 0.6), error_speaker=flags(rng, 0.3))

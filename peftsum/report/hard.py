@@ -196,7 +196,7 @@ def _gaps(coverages: Sequence[tuple[str, Coverage]]) -> str:
     yardstick = f" The references, which people wrote: {people}." if people else ""
     return (
         "A fair summary tells of what every speaker says. In each dialogue, take the speaker whose turns are covered "
-        f"best and the one whose turns are covered least. The gap between the two, in points of per cent: {each}."
+        f"best and the one whose turns are covered least. The gap between the two, in percentage points: {each}."
         f"{yardstick} Some gap is normal, since one speaker may have more to tell. Read it beside the two shares: a "
         "summary that covers few turns has a narrow gap, and may still leave somebody out altogether."
     )

@@ -35,7 +35,7 @@ def draw_improvement(comparison: Comparison) -> Picture:
     gained = [[POINTS * (rouge(s, n).f - rouge(base, n).f) for n in ROUGES] for s, base in pairs]
     fewer = [[_less(base, s, n) for n in names] for s, base in pairs]
     maps = [_Map("ROUGE gained (points)", _rouge_labels(), list(map(list, gained)))]
-    maps += [_Map("Errors avoided (points of per cent)", [error_label(n) for n in names], fewer)] if names else []
+    maps += [_Map("Errors avoided (percentage points)", [error_label(n) for n in names], fewer)] if names else []
     png = _draw(systems, maps, diverging=True)
     told = "; ".join(f"{s.system} {', '.join(signed(v) for v in row)}" for s, row in zip(systems, gained, strict=True))
     alt = f"Heat map of points gained over the untuned base in {listed(_rouge_labels())}: {told}."
