@@ -7,7 +7,9 @@
 Each training runs a few steps under the project's own meters (on a CPU the kernel's mark of the resident set, on a GPU
 torch's peak). The forecast is made from the recipe alone, before. The trainings that the shipped constants were fitted
 on (``--fit``) are none of those judged. Errors are shares of the reading; on a GPU the forecast is taken without the
-context and the allocator's reserve, which that reading does not hold. The step's time leaves the first one out.
+context and the allocator's reserve, which that reading does not hold. The step's time leaves the first one out. On a
+machine that others use, too, a step waits for its turn: `waiting` says for how much of its time, and
+`step_cpu_time_error` compares with the CPU seconds a thread instead.
 """
 
 from __future__ import annotations
@@ -85,7 +87,10 @@ def compare(combination: Combination, work: Path) -> dict[str, Any]:
         row["failed"] = str(error)
         return row
     row["memory_error"] = row["forecast"]["peak_bytes"] / row["reading"]["peak_memory_bytes"] - 1
-    row["step_time_error"] = row["forecast"]["step_s"] / median(row["reading"]["step_s"]) - 1
+    taken_s, busy_s = median(row["reading"]["step_s"]), median(row["reading"]["step_cpu_s"])
+    row["step_time_error"] = row["forecast"]["step_s"] / taken_s - 1
+    row["step_cpu_time_error"] = row["forecast"]["step_s"] / busy_s - 1
+    row["waiting"] = max(0.0, 1 - busy_s / taken_s)
     return row
 
 
@@ -143,10 +148,12 @@ def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """Return the errors over all trainings, as shares of the reading."""
     memory = [abs(row["memory_error"]) for row in rows if "memory_error" in row]
     seconds = [abs(row["step_time_error"]) for row in rows if "step_time_error" in row]
+    busy = [abs(row["step_cpu_time_error"]) for row in rows if "step_cpu_time_error" in row]
     return {
         "memory_error_median": median(memory) if memory else None,
         "memory_error_worst": max(memory) if memory else None,
         "step_time_error_median": median(seconds) if seconds else None,
+        "step_cpu_time_error_median": median(busy) if busy else None,
     }
 
 
@@ -171,7 +178,7 @@ def fit(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     grid = [(mib * MIB, percent / 100) for mib in range(400, 1200, 5) for percent in range(100, 160)]
     process, growth = min(grid, key=lambda pair: sum(map(abs, errors(*pair))))
-    step = [median(row["reading"]["step_s"]) / row["forecast"]["step_s"] for row in rows]
+    step = [median(row["reading"]["step_cpu_s"]) / row["forecast"]["step_s"] for row in rows]
     return {
         "process_bytes": process,
         "cpu_growth": growth,
@@ -188,7 +195,8 @@ def line(row: dict[str, Any]) -> str:
     return (
         f"{forecast['peak_bytes'] / MIB:.0f} MiB forecast, {reading['peak_memory_bytes'] / MIB:.0f} read "
         f"({row['memory_error']:+.1%}); {forecast['step_s']:.3f} s forecast, {median(reading['step_s']):.3f} taken "
-        f"({row['step_time_error']:+.1%}); forecast made in {forecast['took_s']:.1f} s"
+        f"({row['step_time_error']:+.1%}; of its CPU time {row['step_cpu_time_error']:+.1%}); "
+        f"forecast made in {forecast['took_s']:.1f} s"
     )
 
 

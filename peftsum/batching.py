@@ -39,17 +39,27 @@ def encode_source(
     Raises:
         RecipeError: the prompt alone is longer than ``limit``.
     """
-    ids: list[int] = tokenizer(prompt.render(dialogue), verbose=False)["input_ids"]
+    _, ids, cut = render_within(tokenizer, prompt, dialogue, limit)
+    return ids, cut
+
+
+def render_within(
+    tokenizer: PreTrainedTokenizerBase, prompt: Prompt, dialogue: str, limit: int
+) -> tuple[str, list[int], bool]:
+    """Return a dialogue in its prompt as text and as token ids, and whether it was cut; see :func:`encode_source`."""
+    text = prompt.render(dialogue)
+    ids: list[int] = tokenizer(text, verbose=False)["input_ids"]
     if len(ids) <= limit:
-        return ids, False
+        return text, ids, False
     offsets = tokenizer(dialogue, return_offsets_mapping=True, add_special_tokens=False, verbose=False)[
         "offset_mapping"
     ]
     keep = len(offsets) - (len(ids) - limit)
     while keep > 0:  # joints may tokenize differently, so count again
-        ids = tokenizer(prompt.render(dialogue[: offsets[keep - 1][1]]), verbose=False)["input_ids"]
+        text = prompt.render(dialogue[: offsets[keep - 1][1]])
+        ids = tokenizer(text, verbose=False)["input_ids"]
         if len(ids) <= limit:
-            return ids, True
+            return text, ids, True
         keep -= len(ids) - limit
     raise RecipeError(
         f"the prompt leaves no room for a dialogue in {limit} tokens",

@@ -9,23 +9,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, folder_bytes, is_run, read_predictions, read_record
 from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.machine import Machine, describe_machine
+from peftsum.cost.section import Cost
 from peftsum.data import Example as DataExample
 from peftsum.data import Split, load_split, load_training_splits
 from peftsum.dialogue_facts import dialogue_facts
-from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, weights_identity
+from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate
 from peftsum.exceptions import DataError, UsageError
+from peftsum.inference import Asked, inference_costs
+from peftsum.ledger.axes import parse_pair
 from peftsum.metrics import aggregate
 from peftsum.metrics.coverage import turn_coverage
 from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
-from peftsum.recipe_file import load_recipe
+from peftsum.recipe_file import load_recipe, parse_recipe
 from peftsum.seen import Seen, Trained, describe_seen, find_seen, leaked_ids
-from peftsum.targets import resolve_target
+from peftsum.targets import resolve_target, weights_identity
 from peftsum.train import has_weights, is_current, train
 from peftsum.units import format_bytes
 
@@ -33,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 EXAMPLES = 6  # dialogues shown side by side
 UNTUNED = "untuned"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,9 @@ def compare(
     limit: int | None = None,
     overrides: Sequence[str] = (),
     leave_out_leaked: bool = False,
+    inference_sample: int | None = None,
+    pairs: Sequence[str] = (),
+    untuned: bool = True,
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
@@ -73,24 +82,34 @@ def compare(
         overrides: ``a.b=c`` settings for every recipe.
         leave_out_leaked: score every system without the dialogues that stand, exactly or nearly, in the training data
             of any. Summaries are made of all of them, so that the evaluations kept in the runs stay whole.
+        inference_sample: measure what summaries cost in each arrangement (adapter beside its base, merged, in 8 bits)
+            on this many of the dialogues; None does not.
+        pairs: axes to show against each other besides the main ones, each as ``rougeL,train_wall_s``.
+        untuned: False leaves the untuned bases out, for a caller that has them already.
 
     Raises:
         UsageError: nothing to compare, names that clash, recipes of different data, or nothing left to score.
         Everything that :func:`peftsum.train` and :func:`peftsum.evaluate` raise.
     """
+    chosen_pairs = [parse_pair(pair) for pair in pairs]
     entries = [_entry(Path(t), Path(runs_dir), Path(adapters_dir), overrides) for t in targets]
     section = _common_data(entries, data)
-    whole = _limited(load_split(section, split), limit)  # fails here, before anything is trained
+    whole = limited(load_split(section, split), limit)  # fails here, before anything is trained
     seen = _seen(entries, whole, leave_out=leave_out_leaked)
+    cost = _common_cost(entries, overrides)
     left_out = leaked_ids(seen) if leave_out_leaked else set()
     kept = [index for index, example in enumerate(whole.examples) if example.id not in left_out]
     examples = [whole.examples[index] for index in kept]
-    systems = [_untuned(entries[0], base, Path(runs_dir), section, split, limit) for base in _bases(entries)]
+    bases = _bases(entries) if untuned else []
+    systems = [_untuned(entries[0], base, Path(runs_dir), section, split, limit) for base in bases]
     for number, entry in enumerate(entries, start=1):
         found = _found(entry, section, split, limit)
         logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
         systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
     predictions = {system.system: _texts(folder) for system, folder in systems}
+    if inference_sample is not None:
+        chosen = tuple(e.dialogue for e in spread(whole.examples, inference_sample))
+        systems = [(_with_inference(s, folder, entries, chosen), folder) for s, folder in systems]
     scored = [_restricted(system, kept) if left_out else system for system, _ in systems]
     system_records = [_with_coverage(system, examples, predictions[system.system]) for system in scored]
     dialogues = [e.dialogue for e in examples]
@@ -103,7 +122,9 @@ def compare(
         n=len(examples),
         seen=seen,
         left_out=len(whole.examples) - len(kept),
-        machine=_machine_lines(machine),
+        machine=machine_lines(machine),
+        cost=cost,
+        pairs=chosen_pairs,
         facts=dialogue_facts([e.id for e in examples], dialogues, [e.topic for e in examples]),
         reference_coverage=turn_coverage(dialogues, [e.references for e in examples]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -115,7 +136,7 @@ def compare(
                 references=list(e.references),
                 predictions={name: texts[e.id] for name, texts in predictions.items()},
             )
-            for e in _spread(examples, EXAMPLES)
+            for e in spread(examples, EXAMPLES)
         ],
         commands=[shlex.join(["peftsum", *sys.argv[1:]])] if Path(sys.argv[0]).stem in {"peftsum", "__main__"} else [],
     )
@@ -163,7 +184,8 @@ def _common_data(entries: Sequence[Entry], data: str | None) -> Data:
     return first
 
 
-def _limited(split: Split, limit: int | None) -> Split:
+def limited(split: Split, limit: int | None) -> Split:
+    """Return the first dialogues of a split."""
     return Split(split.source, split.name, split.examples[:limit])
 
 
@@ -183,6 +205,36 @@ def _seen(entries: Sequence[Entry], evaluated: Split, *, leave_out: bool) -> lis
 def _trained(entry: Entry) -> Trained:
     record = None if entry.trainable else read_record(entry.run_dir / RUN_FILE, RunRecord)
     return Trained(entry.name, entry.recipe, record.data_fingerprint if record else None)
+
+
+def _common_cost(entries: Sequence[Entry], overrides: Sequence[str]) -> Cost:
+    """Return the place, prices and device that every system is counted by: those of the first, as overridden.
+
+    One set for all: two systems at two places would differ by the places.
+    """
+    ours = [override for override in overrides if override.startswith("cost.")]
+    costs = [parse_recipe(e.recipe.model_dump_json(), name=e.name, overrides=ours).cost for e in entries]
+    read = {"energy", "cpu_watts_per_core"}  # what was read is in the readings
+    if len({cost.model_dump_json(exclude=read) for cost in costs}) > 1:
+        logger.warning(
+            "the recipes state different places, prices or devices; all are counted by those of %s", entries[0].name
+        )
+    return costs[0]
+
+
+def _with_inference(system: System, folder: Path, entries: Sequence[Entry], dialogues: tuple[str, ...]) -> System:
+    """Return a system with what summaries cost in each arrangement, measured where that is not known yet."""
+    entry = next((e for e in entries if e.name == system.system), None)
+    recipe = (entry or entries[0]).recipe
+    asked = Asked(
+        target=str(entry.run_dir) if entry is not None else system.base,
+        dialogues=dialogues,
+        prompt=recipe.prompt,
+        generation=recipe.generation,
+        max_source_tokens=recipe.data.max_source_tokens,
+        cost=recipe.cost,
+    )
+    return system.model_copy(update={"inference": inference_costs(asked, folder)})
 
 
 def _bases(entries: Sequence[Entry]) -> list[str]:
@@ -205,6 +257,8 @@ def _untuned(entry: Entry, base: str, runs_dir: Path, data: Data, split: str, li
             total_params=evaluation.total_params,
             trainable_params=None,
             evaluate=evaluation.evaluate,
+            generated=evaluation.scores.n,
+            evaluated_on=evaluation.machine.label if evaluation.machine else None,
             statistics=evaluation.statistics,
         ),
         folder,
@@ -252,6 +306,10 @@ def _system(entry: Entry, evaluation: Evaluation) -> tuple[System, Path]:
             model_bytes=None if weights else folder_bytes(entry.run_dir / "model"),
             train=record.train,
             evaluate=evaluation.evaluate,
+            generated=evaluation.scores.n,
+            forecast=record.forecast,
+            trained_on=record.machine.label,
+            evaluated_on=evaluation.machine.label if evaluation.machine else None,
             statistics=evaluation.statistics,
         ),
         entry.run_dir,
@@ -269,7 +327,7 @@ def _found_evaluation(
     except DataError as error:
         logger.warning("%s; evaluating again", error)
         return None
-    wanted = _limited(load_split(data, split), limit)
+    wanted = limited(load_split(data, split), limit)
     resolved = resolve_target(target)
     tokens = resolved.max_source_tokens if resolved.record else data.max_source_tokens
     same_inputs = (found.data_fingerprint, found.weights) == (wanted.fingerprint, weights_identity(resolved))
@@ -301,13 +359,13 @@ def _with_coverage(system: System, examples: Sequence[DataExample], texts: dict[
     return system.model_copy(update={"coverage": coverage})
 
 
-def _spread(examples: Sequence[DataExample], count: int) -> list[DataExample]:
+def spread(examples: Sequence[T], count: int) -> list[T]:
     """Return examples evenly spread over the split, so that what is shown is not chosen by hand."""
     stride = max(1, len(examples) // count)
     return list(examples[::stride][:count])
 
 
-def _machine_lines(machine: Machine) -> dict[str, str]:
+def machine_lines(machine: Machine) -> dict[str, str]:
     """Return the machine as label and text, for the report."""
     lines = {
         "processor": f"{machine.cpu or 'unknown'}, {machine.usable_cores or '?'} cores",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from peftsum.significance import ALPHA, Contrast, Outcome, contrasts, reference_system
+from peftsum.significance import ALPHA, Contrast, Outcome, contrasts, error_contrasts, reference_system
 from peftsum.systems import (
     COSTS,
     POINTS,
@@ -49,6 +49,7 @@ __all__ = [
     "comparable",
     "contrasts",
     "difference",
+    "error_contrasts",
     "full_tuning",
     "gains",
     "judge",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from peftsum.data_files import FORMATS, BrokenRow, line_of_row, load_file
 from peftsum.exceptions import DataError, HubError, UsageError
 from peftsum.hub import go_offline_if_unreachable
+from peftsum.joined import grouped, joined_references
 from peftsum.recipe import Data
 from peftsum.registry import nearest
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BUILTIN = {"builtin:dialogues": "dialogues"}
+LONG = "builtin:long-dialogues"
+BUILTIN = {"builtin:dialogues": "dialogues", LONG: "dialogues"}
+LONG_SEED = 13
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "dev", "valid", "val"),
@@ -100,6 +103,8 @@ def load_split(data: Data, split: str) -> Split:
         DataError: the source or split is missing or unreadable, or a row is bad under ``on_bad_row: error``.
         HubError: the source is a Hub id and the Hub cannot be reached.
     """
+    if data.source == LONG:
+        return _long_split(data, split)
     path = local_path(data.source)
     if path is None:
         rows, place = _hub_rows(data.source, split), None
@@ -108,6 +113,22 @@ def load_split(data: Data, split: str) -> Split:
         rows = load_file(place)
     name = str(place) if place else f"{data.source} ({split})"
     return Split(data.source, split, *_checked(rows, data, name, place, split))
+
+
+def _long_split(data: Data, split: str) -> Split:
+    """Return the built-in dialogues joined to long ones, several of one situation, each with all its references."""
+    fields = {"topic": "situation", **data.fields}
+    short = load_split(data.model_copy(update={"source": "builtin:dialogues", "fields": fields}), split)
+    examples = [
+        Example(
+            id=f"long-{split}-{index:04d}",
+            dialogue="\n".join(example.dialogue for example in group),
+            references=joined_references([example.references for example in group]),
+            topic=group[0].topic,
+        )
+        for index, group in enumerate(grouped(short.examples, seed=LONG_SEED), start=1)
+    ]
+    return Split(LONG, split, examples, short.skipped)
 
 
 def load_training_splits(data: Data, seed: int) -> tuple[Split, Split]:

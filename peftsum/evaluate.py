@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import (
     ERRORS_FILE,
     PREDICTIONS_FILE,
@@ -18,6 +17,7 @@ from peftsum.artifacts import (
     write_predictions,
     write_record,
 )
+from peftsum.cost.machine import Machine, describe_machine
 from peftsum.cost.meters import measure
 from peftsum.cost.readings import Readings
 from peftsum.cost.section import Cost
@@ -25,18 +25,16 @@ from peftsum.data import Example, Split, load_split
 from peftsum.exceptions import DataError
 from peftsum.generate import Summarizer
 from peftsum.judges import Judge
+from peftsum.long_dialogues import Strategy, Written
 from peftsum.metrics import aggregate, example_statistics
 from peftsum.metrics.errors import Finding, error_findings, error_statistics
 from peftsum.metrics.references import resolve_mode
 from peftsum.metrics.scores import ScoreReport
-from peftsum.model import base_revision, content_hash, count_parameters, default_device
+from peftsum.model import count_parameters, default_device
 from peftsum.prompts import Prompt
-from peftsum.recipe import Data, Generation
+from peftsum.recipe import Data, Generation, with_strategy
 from peftsum.section import Record
-from peftsum.targets import Target, resolve_target
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from peftsum.targets import resolve_target, weights_identity
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +67,8 @@ class Evaluation(Scored):
     generation: Generation
     max_source_tokens: int
     evaluate: Readings
+    machine: Machine | None = None
+    """Where the summaries were written; None in evaluations of an older version."""
 
 
 def evaluate(
@@ -82,6 +82,7 @@ def evaluate(
     base: str | None = None,
     prompt: Prompt | None = None,
     generation: Generation | None = None,
+    strategy: Strategy | None = None,
 ) -> Evaluation:
     """Generate summaries of a split and score them.
 
@@ -95,6 +96,7 @@ def evaluate(
         base: instead of the base that the adapter names.
         prompt: instead of the target's own.
         generation: instead of the target's own.
+        strategy: for dialogues beyond the context, instead of the generation's.
 
     Raises:
         AdapterError, ModelError, DataError, HubError, StorageError.
@@ -108,25 +110,27 @@ def evaluate(
         summarizer = Summarizer(resolved.model.base, [resolved.adapter])
     else:
         summarizer = Summarizer(resolved.model.base)
-    prompt, generation = prompt or resolved.prompt, generation or resolved.generation
+    prompt, generation = prompt or resolved.prompt, with_strategy(generation or resolved.generation, strategy)
     source_tokens = resolved.max_source_tokens if resolved.record else section.max_source_tokens
     cost = resolved.record.recipe.cost if resolved.record else Cost()
     device = default_device()
     with measure(cost, device) as measurement:
-        texts = summarizer.summarize(
+        measurement.count_parts(summarizer.model)
+        written = summarizer.write(
             [e.dialogue for e in examples.examples],
             prompt=prompt,
             generation=generation,
             max_source_tokens=source_tokens,
             title=f"summaries by {resolved.name}",
         )
+    texts = [w.text for w in written]
     name = resolved.name if resolved.adapter is not None else None
     predictions = [
         Prediction(id=e.id, prediction=text, adapter=name) for e, text in zip(examples.examples, texts, strict=True)
     ]
     findings, mode = _find(examples.examples, texts, references)
     scored = _scored(examples, examples.examples, texts, mode, findings).model_dump()
-    scored["statistics"] |= _source_statistics(summarizer.tokenizer, prompt, examples.examples, source_tokens)
+    scored["statistics"] |= _source_statistics(written)
     evaluation = Evaluation(
         **scored,
         target=str(target),
@@ -138,6 +142,7 @@ def evaluate(
         generation=generation,
         max_source_tokens=source_tokens,
         evaluate=measurement.readings,
+        machine=describe_machine(),
     )
     folder = Path(out) if out is not None else Path(target) if is_run(Path(target)) else None
     if folder is not None:
@@ -201,6 +206,20 @@ def score(
     return _scored(examples, chosen, texts, mode, findings)
 
 
+def score_texts(
+    split: Split,
+    texts: list[str],
+    *,
+    references: ReferenceMode | None = None,
+    errors: str | Path | None = None,
+) -> Scored:
+    """Score a summary for each dialogue of a split, in its order; see :func:`score`."""
+    findings, mode = _find(split.examples, texts, references)
+    if errors is not None:
+        write_findings(Path(errors), _flagged(split.examples, findings))
+    return _scored(split, split.examples, texts, mode, findings)
+
+
 def _find(
     examples: list[Example], texts: list[str], references: ReferenceMode | None
 ) -> tuple[list[list[Finding]], ReferenceMode]:
@@ -228,17 +247,14 @@ def _scored(
     )
 
 
-def _source_statistics(
-    tokenizer: PreTrainedTokenizerBase, prompt: Prompt, examples: list[Example], limit: int
-) -> dict[str, list[float]]:
-    """Return ``source_tokens`` (of the prompt with the whole dialogue) and ``source_cut`` (1 where it is too long)."""
-    tokens = [len(tokenizer(prompt.render(e.dialogue), verbose=False)["input_ids"]) for e in examples]
+def _source_statistics(written: Sequence[Written]) -> dict[str, list[float]]:
+    """Return what was read of each dialogue.
+
+    ``source_tokens`` are those of the prompt with the whole dialogue, ``source_cut`` is 1 where its end was cut off,
+    ``source_parts`` counts the parts that it was read in.
+    """
     return {
-        "source_tokens": [float(count) for count in tokens],
-        "source_cut": [float(count > limit) for count in tokens],
+        "source_tokens": [float(w.source_tokens) for w in written],
+        "source_cut": [float(w.read_tokens < w.source_tokens) for w in written],
+        "source_parts": [float(w.parts) for w in written],
     }
-
-
-def weights_identity(target: Target) -> str:
-    """Return what changes whenever the weights do."""
-    return content_hash([target.adapter / ADAPTER_WEIGHTS]) if target.adapter else base_revision(target.model)

@@ -6,14 +6,16 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftsum.artifacts import append_metrics, trim_metrics
 from peftsum.checkpoints import Position, list_checkpoints
+from peftsum.cost.meters import Measurement
 from peftsum.encoder_cache import EncoderCache, drop_cache, fill_cache, open_cache
 from peftsum.engine.allocator import keep_freed_memory
 from peftsum.exceptions import TrainingError, TrainingInterrupted
@@ -37,7 +39,18 @@ logger = logging.getLogger(__name__)
 LOG_EVERY = 10  # optimizer steps between rows of metrics.jsonl
 
 
-def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, ranks: Ranks | None = None) -> Position:
+OnValidation = Callable[[int, Mapping[str, float]], None]
+
+
+def fit(
+    model: PreTrainedModel,
+    base: Base,
+    prepared: Prepared,
+    run_dir: Path,
+    ranks: Ranks | None = None,
+    on_validation: OnValidation | None = None,
+    measurement: Measurement | None = None,
+) -> Position:
     """Train the model in place and leave the best weights in it, unless it is sharded: those are in the run.
 
     Args:
@@ -46,6 +59,8 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
         prepared: data and plan.
         run_dir: gets metrics.jsonl, checkpoints and the best weights; a checkpoint found there is gone on from.
         ranks: the processes that share each batch; None is this one alone.
+        on_validation: told the step and the figures of each validation; it may raise to end the training.
+        measurement: of this training; is told what lies in memory.
 
     Returns:
         Where it ended.
@@ -94,6 +109,8 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
             rate = schedule.get_last_lr()[0]
             optimizer.step()
             schedule.step()
+            if measurement is not None:
+                measurement.count_parts(model, optimizer)
             optimizer.zero_grad()
             position.step += 1
             position.target_tokens += target_tokens
@@ -111,7 +128,9 @@ def fit(model: PreTrainedModel, base: Base, prepared: Prepared, run_dir: Path, r
                 losses.clear()
             shown.advance(info=f"loss {loss:.3f}")
             if validating:
-                _validate(accelerator, ranks, model, base.tokenizer, prepared, store, position, shown)
+                figures = _validate(accelerator, ranks, model, base.tokenizer, prepared, store, position, shown)
+                if on_validation is not None:
+                    ranks.on_main(partial(on_validation, position.step, figures))
             stopping = interrupted or _patience_over(position, settings.patience)
             if position.step % prepared.checkpoint_every == 0 or last or stopping:
                 store.save_checkpoint(position, settings.keep_checkpoints)
@@ -169,7 +188,7 @@ def _validate(
     store: Store,
     position: Position,
     shown: Task,
-) -> None:
+) -> dict[str, float]:
     settings = prepared.recipe.train
 
     def validated() -> dict[str, float]:
@@ -196,6 +215,7 @@ def _validate(
     _log(accelerator, ranks, store.run_dir, position, figures)
     score = "rougeL" if settings.select_by == LOSS else settings.select_by
     shown.advance(0, info=f"validation loss {figures['val_loss']:.3f}, {score} {figures[f'val_{score}']:.3f}")
+    return figures
 
 
 def _accelerator(prepared: Prepared, base: Base, run_dir: Path) -> Accelerator:

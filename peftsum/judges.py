@@ -18,7 +18,7 @@ from peftsum.likelihood import token_log_likelihoods
 from peftsum.metrics.errors import Finding
 from peftsum.metrics.errors.exchange import exchanged
 from peftsum.metrics.errors.readings import DialogueReading
-from peftsum.metrics.errors.words import sentences
+from peftsum.metrics.words import sentences
 from peftsum.model import default_device
 from peftsum.progress import task
 from peftsum.targets import resolve_target

@@ -15,7 +15,7 @@ from peftsum.generate import Summarizer
 from peftsum.model import quiet_load
 from peftsum.recipe import Data
 from peftsum.section import Record
-from peftsum.targets import resolve_target
+from peftsum.targets import Target, resolve_target
 
 if TYPE_CHECKING:
     import torch
@@ -74,11 +74,8 @@ def merge(
     target = resolve_target(adapter, base)
     if target.adapter is None:
         raise UsageError(f"{adapter} is no adapter", hint="a fully tuned model is a plain transformers folder already")
-    if target.record is not None and not target.record.recipe.method.mergeable:
-        raise AdapterError(f"{adapter}: {target.record.recipe.method.kind} cannot be merged", hint="use it unmerged")
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already", hint="name another --out, or delete it")
+    check_mergeable(target)
+    out = free_folder(out)
     section = data if isinstance(data, Data) else Data(source=data)
     dialogues = [e.dialogue for e in load_split(section, split).examples[:sample]]
     before = Summarizer(
@@ -90,7 +87,7 @@ def merge(
     sources = before.encode(dialogues, before.adapters[0])
     summaries = before.summarize(dialogues)
     logits = _logits(before, sources, summaries)
-    _merge_into_full_precision(target.model.base, target.adapter, out, target.record)
+    merge_into_full_precision(target.model.base, target.adapter, out, target.record)
     after = Summarizer(str(out), quantize="none", precision="fp32")
     merged_summaries = after.summarize(dialogues, prompt=target.prompt, generation=target.generation)
     merged_logits = _logits(after, sources, summaries)
@@ -108,7 +105,27 @@ def merge(
     )
 
 
-def _merge_into_full_precision(base: str, adapter: Path, out: Path, record: AdapterRecord | None) -> None:
+def check_mergeable(target: Target) -> None:
+    """Refuse an adapter of a method that cannot be folded into weights."""
+    if target.record is not None and not target.record.recipe.method.mergeable:
+        kind = target.record.recipe.method.kind
+        raise AdapterError(f"{target.adapter}: {kind} cannot be merged", hint="use it unmerged")
+
+
+def free_folder(out: str | Path) -> Path:
+    """Return the path of a folder to write.
+
+    Raises:
+        UsageError: something is there already.
+    """
+    path = Path(out)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} is there already", hint="name another --out, or delete it")
+    return path
+
+
+def merge_into_full_precision(base: str, adapter: Path, out: Path, record: AdapterRecord | None) -> None:
+    """Write the folder of a base in full precision with an adapter folded in."""
     summarizer = Summarizer(base, [adapter], quantize="none", precision="fp32", device="cpu")
     with quiet_load():  # it would call T5's untied head news
         merged = summarizer.model.merge_and_unload(safe_merge=True)

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from peftsum.cost.machine import describe_machine
 from peftsum.exceptions import HubError, ModelError
 from peftsum.hub import go_offline_if_unreachable
 from peftsum.recipe import Model
@@ -114,14 +115,17 @@ def precision(wanted: Literal["auto", "bf16", "fp32"], device: str) -> Literal["
 def has_bf16(device: str) -> bool:
     """Tell whether bf16 is the faster arithmetic on the device.
 
-    On a CPU that takes AMX. AVX512-BF16 alone is not enough: measured, a LoRA step runs at 0.78 times the speed of fp32
-    there, and a matrix product at half (docs/results.md).
+    On a CPU that takes AMX, or AMD's AVX512-BF16 (Zen 4 and later). An Intel without AMX that has the instruction
+    multiplies matrices at half the speed of fp32 (docs/results.md). Not timed at run time: beside other work a timing
+    can fall either way, and a run must be repeatable.
     """
     import torch
 
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_amx_tile_supported())
+    if torch.cpu._is_amx_tile_supported():
+        return True
+    return bool(torch.cpu._is_avx512_bf16_supported()) and "AMD" in (describe_machine().cpu or "")
 
 
 def attention_kernel(wanted: Literal["auto", "shared", "eager", "sdpa"]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from peftsum.artifacts import AdapterRecord
+from peftsum.cost.card import card_line, card_metadata
 from peftsum.cost.readings import Reading, Readings
 from peftsum.model import HUB_ID
 from peftsum.units import format_bytes, format_count, format_joules, format_seconds
@@ -31,6 +32,7 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
         *([f"base_model: {base}"] if _is_hub_id(recipe.model.base) else []),
         f"library_name: {'transformers' if whole else 'peft'}",
         "tags: [peftsum, summarization, dialogue]",
+        *([] if costs is None else card_metadata(costs, recipe.cost)),
         "---",
         "",
         f"# {recipe.name}",
@@ -47,6 +49,7 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
         *(f"| {name.replace('_', ' ')} (sample) | {value:.4f} |" for name, value in record.validation.items()),
         *_cost_lines(costs),
         "",
+        *([] if costs is None else [card_line(costs, recipe.cost), ""]),
         "## Use",
         "",
         "```bash",

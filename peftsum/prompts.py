@@ -10,6 +10,7 @@ from peftsum.registry import Registry
 from peftsum.section import Section
 
 PLACEHOLDER = "{dialogue}"
+EXAMPLE_SEPARATOR = "\n\n\n"  # three newlines between solved examples, as the field's notebooks have it
 
 PROMPTS: Registry[str] = Registry(
     "prompt",
@@ -53,3 +54,8 @@ class Prompt(Section):
         """Return the full prompt of a dialogue."""
         before, after = self.parts
         return f"{before}{dialogue}{after}"
+
+    def solve(self, dialogue: str, summary: str) -> str:
+        """Return the prompt of a dialogue with its summary behind it: a solved example for few-shot prompting."""
+        joint = "\n" if self.parts[1] else "\n\n"  # without closing words a summary would look like one more turn
+        return f"{self.render(dialogue)}{joint}{summary}"

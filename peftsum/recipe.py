@@ -140,8 +140,19 @@ class Generation(Section):
     """Penalty on tokens already written; 1 is off."""
     length_penalty: float = 1.0
     """Exponent on the length in beam scores."""
+    early_stopping: bool | Literal["never"] = False
+    """When a beam search ends: once no running beam looks able to win (false), once there are as many summaries as
+    beams (true), or once none can win at any length (`never`)."""
     seed: int = Field(13, ge=0, lt=SEEDS)
     """Seed of sampling."""
+    strategy: Literal["truncate", "staged"] = "truncate"
+    """A dialogue longer than `data.max_source_tokens`: cut off its end and say so, or read it in parts, at turns, and
+    summarise their summaries."""
+    overlap_turns: int = Field(2, ge=0)
+    """Turns at the end of a part that the next one repeats; only with `staged`."""
+    joined_tokens: int = Field(256, ge=0)
+    """Summaries of parts stand one after the other once they have no more tokens than this together; longer ones are
+    summarised in turn. 0 goes on until one is left; only with `staged`."""
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:
@@ -154,6 +165,11 @@ class Generation(Section):
         if changed and not self.do_sample:
             raise ValueError("`temperature`, `top_k` and `top_p` act only with `do_sample: true`")
         return self
+
+
+def with_strategy(generation: Generation, strategy: Literal["truncate", "staged"] | None) -> Generation:
+    """Return settings with another strategy for long dialogues; the same for None."""
+    return generation if strategy is None else generation.model_copy(update={"strategy": strategy})
 
 
 class Recipe(Section):

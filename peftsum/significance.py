@@ -2,21 +2,24 @@
 
     for contrast in contrasts(comparison, "rougeL"):
         print(contrast.system, contrast.against, contrast.p_holm, contrast.outcome)
+    contrasts_of_errors = error_contrasts(comparison, ["error_any", "error_speaker"])
 
 One rule decides everywhere, in the report's table and in the verdict: two systems differ when the p of paired
-approximate randomization, corrected by Holm's method for all pairs of the same score, is at most 0.05. It is the test
-that decides since it assumes least: it holds its level at any n, while the bootstrap does so for large ones.
+approximate randomization, corrected by Holm's method for all pairs of the same score, is at most 0.05. Error rates, of
+which there are many and none is the one to go by, are corrected together. It is the test that decides since it assumes
+least: it holds its level at any n, while the bootstrap does so for large ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field
 
 from peftsum.section import Record
-from peftsum.systems import Comparison, System, difference, rouge_l, untuned_base
+from peftsum.systems import ROUGES, Comparison, System, column, difference, rouge_l, untuned_base
 
 ALPHA = 0.05  # of all pairs of one score together
 
@@ -29,7 +32,7 @@ class Contrast(Record):
     system: str
     against: str
     score: str
-    """``rouge1``, ``rouge2``, ``rougeL`` or ``rougeLsum``."""
+    """``rouge1``, ``rouge2``, ``rougeL`` or ``rougeLsum``, of which more is better, or an error rate."""
     n: int = Field(gt=0)
     """Dialogues, each of which counts once with all its references."""
     mean: float
@@ -43,9 +46,9 @@ class Contrast(Record):
     p_randomization: float | None
     """Two-sided p by paired approximate randomization; None where a system has no score a dialogue."""
     p_holm: float | None
-    """``p_randomization`` corrected for the pairs of this score; None where a system has no score a dialogue."""
+    """``p_randomization`` corrected for its family; None where a system has no score a dialogue."""
     family: int
-    """Pairs that the correction is for."""
+    """Tests that the correction is for: the pairs of this ROUGE, or those of all the error rates."""
     shown: bool
     """False: it is in the family, and no more, since the reference was chosen by its score from these systems."""
     signature: str
@@ -60,7 +63,8 @@ class Contrast(Record):
     def outcome(self) -> Outcome:
         """What the dialogues show; untested systems differ where their separate intervals do not overlap."""
         real = self.p_holm <= ALPHA if self.p_holm is not None else self.low > 0 or self.high < 0
-        return "unclear" if not real else "better" if self.mean > 0 else "worse"
+        gain = self.mean if self.score in ROUGES else -self.mean
+        return "unclear" if not real else "better" if gain > 0 else "worse"
 
 
 def reference_system(comparison: Comparison) -> System:
@@ -109,13 +113,36 @@ def contrasts(comparison: Comparison, score: str = "rougeL") -> list[Contrast]:
     Returns:
         A contrast a pair; those that are not ``shown`` come last. Empty where there is one system.
     """
-    pairs = _pairs(comparison)
-    column = f"{score}_f"
-    tested = [i for i, (a, b, _) in enumerate(pairs) if column in a.statistics and column in b.statistics]
-    columns = tuple((tuple(pairs[i][0].statistics[column]), tuple(pairs[i][1].statistics[column])) for i in tested)
-    p_values = dict(zip(tested, _p_values(columns), strict=True))
+    return _tested(comparison, [(score, *pair) for pair in _pairs(comparison)])
+
+
+def error_contrasts(comparison: Comparison, errors: Sequence[str]) -> list[Contrast]:
+    """Return the tested pairs of several error rates, corrected as one family.
+
+    Args:
+        comparison: what was measured.
+        errors: error rates in the order wanted; a pair of which a system has no flag a dialogue is left out.
+
+    Returns:
+        A contrast an error and pair, in the order of :func:`contrasts` within each error.
+    """
+    wanted = [
+        (error, system, other, shown)
+        for error in errors
+        for system, other, shown in _pairs(comparison)
+        if error in system.statistics and error in other.statistics
+    ]
+    return _tested(comparison, wanted)
+
+
+def _tested(comparison: Comparison, wanted: Sequence[tuple[str, System, System, bool]]) -> list[Contrast]:
+    """Return the contrasts of one family; wanted are a score, two systems, and whether the pair is shown."""
+    places = [i for i, (s, a, b, _) in enumerate(wanted) if column(s) in a.statistics and column(s) in b.statistics]
+    tested = [(column(wanted[i][0]), *wanted[i][1:3]) for i in places]
+    columns = tuple((tuple(ours.statistics[name]), tuple(theirs.statistics[name])) for name, ours, theirs in tested)
+    p_values = dict(zip(places, _p_values(columns), strict=True))
     found = []
-    for i, (system, other, shown) in enumerate(pairs):
+    for i, (score, system, other, shown) in enumerate(wanted):
         delta = difference(system, other, score)
         bootstrap, randomization, holm = p_values.get(i, (None, None, None))
         found.append(

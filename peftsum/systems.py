@@ -12,7 +12,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from peftsum.cost.forecast import Forecast
+from peftsum.cost.inference import InferenceCost
 from peftsum.cost.readings import Reading, Readings
+from peftsum.cost.section import Cost as CostSection
 from peftsum.dialogue_facts import DialogueFacts
 from peftsum.metrics.coverage import Coverage
 from peftsum.metrics.scores import RougeScore, ScoreReport
@@ -39,12 +42,22 @@ class System(Record):
     trainable_params: int | None = None
     total_params: int | None = None
     adapter_bytes: int | None = None
-    """Size of the adapter's weights file; None where there is no adapter."""
+    """Size of the adapter's weights file; None where there is no adapter, 0 where a prompt stands in its place."""
     model_bytes: int | None = None
     """Size of the saved model of a full fine-tune."""
     train: Readings | None = None
     """None for the untuned base."""
     evaluate: Readings | None = None
+    generated: int | None = None
+    """Summaries that ``evaluate`` is the cost of: more than are scored where dialogues were left out."""
+    forecast: Forecast | None = None
+    """What the training was expected to take; None where nothing was forecast."""
+    inference: list[InferenceCost] = Field(default_factory=list)
+    """What summaries cost in each arrangement, where that was measured."""
+    trained_on: str | None = None
+    """The machine of ``train``; None where it is not known."""
+    evaluated_on: str | None = None
+    """The machine of ``evaluate``."""
     statistics: dict[str, list[float]] = Field(default_factory=dict)
     """Scores of each dialogue by column (``rougeL_f``, …), in the same order in every system; empty where unknown."""
     coverage: Coverage | None = None
@@ -81,10 +94,14 @@ class Comparison(Record):
     """Which dialogues, scored or left out, stand in the systems' training data."""
     machine: dict[str, str] = Field(default_factory=dict)
     """Label to text: processor, GPU, versions."""
+    cost: CostSection = Field(default_factory=CostSection)
+    """Place, prices and device by which every system's joules and hours are turned into carbon and money."""
     facts: DialogueFacts | None = None
     """What is known of each dialogue; None where the dialogues are not known."""
     reference_coverage: Coverage | None = None
     """Which turns the references take up, the mean over those of a dialogue."""
+    pairs: list[tuple[str, str]] = Field(default_factory=list)
+    """Axes that the user chose to see against each other, besides the main ones: upwards, and the cost across."""
     created: str
     """ISO time."""
     systems: list[System] = Field(min_length=1)
@@ -167,14 +184,19 @@ def _gain(tuned: float, untuned: float) -> Gain:
     return Gain(points=POINTS * gain, percent=100 * gain / untuned if untuned > 0 else None)
 
 
+def column(score: str) -> str:
+    """Return the column of :attr:`System.statistics` that holds a score a dialogue: of a ROUGE, or an error rate."""
+    return f"{score}_f" if score in ROUGES else score
+
+
 def difference(system: System, other: System, score: str = "rougeL") -> Difference:
-    """Return a ROUGE of ``system`` less ``other``: paired where both have a score a dialogue, else by their intervals.
+    """Return a score of ``system`` less ``other``: paired where both have it a dialogue, else (ROUGE) by intervals.
 
     The paired interval is the bootstrap over dialogues of :mod:`peftsum.metrics.intervals`, so it is seeded. Without
     scores a dialogue the ends are ``low - high`` and ``high - low`` of the two intervals: they hold 0 exactly where
     the intervals overlap.
     """
-    ours, theirs = system.statistics.get(f"{score}_f"), other.statistics.get(f"{score}_f")
+    ours, theirs = system.statistics.get(column(score)), other.statistics.get(column(score))
     if ours is not None and theirs is not None and len(ours) == len(theirs):
         mean, low, high = _paired(ours, theirs)
         return Difference(mean=mean, low=low, high=high, paired=True)
@@ -214,6 +236,11 @@ class Cost:
     of: Callable[[System], float | None]
 
 
+def _trained_weights(system: System) -> int | None:
+    """Return the trained weights; a prompt has none, which is known, and an untuned base says nothing of them."""
+    return system.trainable_params if system.method != "none" or system.trainable_params == 0 else None
+
+
 COSTS: Registry[Cost] = Registry(
     "cost",
     {
@@ -222,7 +249,7 @@ COSTS: Registry[Cost] = Registry(
         "peak_memory_bytes": Cost("peak memory", _train_value("peak_memory_bytes")),
         # What has to be kept: the adapter, or the whole model of a full fine-tune.
         "stored_bytes": Cost("stored size", lambda s: s.model_bytes if s.adapter_bytes is None else s.adapter_bytes),
-        "trainable_params": Cost("trained weights", lambda s: s.trainable_params if s.method != "none" else None),
+        "trainable_params": Cost("trained weights", _trained_weights),
     },
 )
 

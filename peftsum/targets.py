@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from peftsum.adapters import ADAPTER_CONFIG, adapter_base, is_adapter, is_made_by, read_adapter_record
+from peftsum.adapters import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    adapter_base,
+    is_adapter,
+    is_made_by,
+    read_adapter_record,
+)
 from peftsum.artifacts import ADAPTER_RECORD, MODEL_CONFIG, RUN_FILE, AdapterRecord, RunRecord, is_run, read_record
 from peftsum.exceptions import AdapterError, ModelError, UsageError
-from peftsum.model import base_revision, local_folder
+from peftsum.model import base_revision, content_hash, local_folder
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation, Model
 
@@ -53,6 +60,11 @@ def resolve_target(text: str | Path, base: str | None = None) -> Target:
     quantized = record.recipe.model.quantize if record else "none"
     model = Model(base=str(text), quantize=quantized, precision=record.recipe.model.precision if record else "auto")
     return _target(path.resolve().name if folder else path.name, model, None, record)
+
+
+def weights_identity(target: Target) -> str:
+    """Return what changes whenever the weights do."""
+    return content_hash([target.adapter / ADAPTER_WEIGHTS]) if target.adapter else base_revision(target.model)
 
 
 def _of_run(path: Path, base: str | None) -> Target:

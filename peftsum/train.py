@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,13 +22,13 @@ from peftsum.artifacts import (
     write_record,
 )
 from peftsum.checkpoints import Position, last_step, list_checkpoints, weights_if_sharded
-from peftsum.cost.combine import combine
+from peftsum.cost.combine import combine, side_by_side
 from peftsum.cost.forecast import Forecast
 from peftsum.cost.machine import describe_machine
 from peftsum.cost.meters import measure
 from peftsum.cost.readings import Readings, unmeasured
 from peftsum.exceptions import PeftsumError, RecipeError, TrainingError, TrainingInterrupted, UsageError
-from peftsum.fitting import fit
+from peftsum.fitting import OnValidation, fit
 from peftsum.forecast.before import announce, expect, refuse_misfit
 from peftsum.model import Base, base_revision, count_parameters, default_device, load_base, local_folder
 from peftsum.prepare import Prepared, prepare
@@ -51,6 +52,7 @@ def train(
     resume: bool | None = False,
     force: bool = False,
     ignore_forecast: bool = False,
+    on_validation: OnValidation | None = None,
 ) -> RunRecord:
     """Train a recipe, save the run and the adapter (full tuning saves its model in the run), and return the record.
 
@@ -64,6 +66,8 @@ def train(
         resume: go on from the last checkpoint of an unfinished run. None: where there is one, and else train anew.
         force: train anew even if a finished or unfinished run is there; it is set aside.
         ignore_forecast: train even where the forecast says that the memory cannot suffice.
+        on_validation: called with the step and the figures of each validation, in the process that writes the run;
+            a :class:`PeftsumError` that it raises ends the training, which keeps its checkpoints.
 
     Raises:
         MisfitError: even the low end of the forecast is more memory than there is. Nothing is written or set aside.
@@ -87,19 +91,26 @@ def train(
     if ranks.count == 1:
         fresh_accelerate_state()
     _seed(recipe.train.seed)
-    base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=recipe.dropout)
-    model = recipe.method.attach(base.model)
+    with measure(recipe.cost, device) as loading:
+        base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=recipe.dropout)
+        model = recipe.method.attach(base.model)
+        loading.count_parts(model)
     if recipe.train.gradient_checkpointing:
         checkpoint_gradients(model)
-    earlier, record = ranks.on_main(lambda: _open_run(run_dir, adapter_dir, prepared, base, model, ranks, forecast))
+    load = _of_all(loading.readings, ranks)
+    earlier, record = ranks.on_main(
+        lambda: _open_run(run_dir, adapter_dir, prepared, base, model, load, ranks, forecast)
+    )
     try:
         with measure(recipe.cost, device) as measurement, _lack_of_memory_explained(), ranks.watched():
-            position = fit(model, base, prepared, run_dir, ranks)
+            position = fit(model, base, prepared, run_dir, ranks, on_validation, measurement)
     except PeftsumError as error:
+        readings = measurement.readings  # only an error that all ranks have lets them all come here
+        costs = _of_all(readings, ranks) if error.everywhere else _of_main(readings, ranks)
         if ranks.is_main:
-            _close_unfinished(run_dir, record, error, _with_earlier(earlier, _of_main(measurement.readings, ranks)))
+            _close_unfinished(run_dir, record, error, _with_earlier(earlier, costs))
         raise
-    costs = _with_earlier(earlier, _of_main(measurement.readings, ranks))
+    costs = _with_earlier(earlier, _of_all(measurement.readings, ranks))
     record = record.model_copy(update={"status": "done", "train": costs, "finished": _now(), **_outcome(position)})
     ranks.on_main(lambda: _save(run_dir, adapter_dir, record, model, base, weights_if_sharded(run_dir, position)))
     return record
@@ -220,12 +231,13 @@ def _open_run(
     prepared: Prepared,
     base: Base,
     model: PreTrainedModel,
+    load: Readings,
     ranks: Ranks,
     forecast: Forecast | None,
 ) -> tuple[Readings | None, RunRecord]:
     """Write the record of a run that begins or goes on; return what earlier sessions cost, and the record."""
     trainable, total = count_parameters(model)
-    earlier = _earlier_costs(run_dir)
+    earlier_load, earlier = _earlier_costs(run_dir)
     record = RunRecord(
         peftsum_version=__version__,
         recipe=prepared.recipe,
@@ -242,6 +254,7 @@ def _open_run(
         adapter_dir=str(adapter_dir) if adapter_dir else None,
         created=_now(),
         processes=ranks.count,
+        load=_with_earlier(earlier_load, load),
         train=earlier,
     )
     write_record(run_dir / RUN_FILE, record)
@@ -262,19 +275,26 @@ def _adapter_record(record: RunRecord) -> AdapterRecord:
     return AdapterRecord(created=_now(), **record.model_dump(include=AdapterRecord.model_fields.keys() - {"created"}))
 
 
-def _earlier_costs(run_dir: Path) -> Readings | None:
-    """Return what earlier sessions of a resumed run cost; a killed one left no reading, and so no sum."""
+def _earlier_costs(run_dir: Path) -> tuple[Readings | None, Readings | None]:
+    """Return what earlier sessions of a resumed run cost to load and to train; a killed one left no reading to add."""
     if not is_run(run_dir) or not list_checkpoints(run_dir):
-        return None
+        return None, None
     record = read_record(run_dir / RUN_FILE, RunRecord)
     if record.status != "running":
-        return record.train
+        return record.load, record.train
     reason = "an earlier session of this run was killed before its cost was written"
-    return Readings(
+    killed = Readings(
         wall_s=unmeasured("s", "this process", reason),
         peak_memory_bytes=unmeasured("B", "this process", reason),
         energy_j=unmeasured("J", "this process", reason),
     )
+    return record.load, killed
+
+
+def _of_all(costs: Readings, ranks: Ranks) -> Readings:
+    """Put the readings of all processes together; they all have to come here."""
+    machine = int(os.environ.get("GROUP_RANK", "0"))  # torchrun's number of it
+    return side_by_side(ranks.gather((machine, costs)))
 
 
 def _of_main(costs: Readings, ranks: Ranks) -> Readings:
@@ -284,7 +304,8 @@ def _of_main(costs: Readings, ranks: Ranks) -> Readings:
     scope = f"process 1 of {ranks.count}"
     energy = unmeasured("J", "all processes", f"{ranks.count} processes took part, and one was measured")
     peak = costs.peak_memory_bytes.model_copy(update={"scope": f"{costs.peak_memory_bytes.scope}, {scope}"})
-    return costs.model_copy(update={"peak_memory_bytes": peak, "energy_j": energy})
+    parts = {"energy_parts": (), "idle_energy_j": None, "codecarbon_j": None}
+    return costs.model_copy(update={"peak_memory_bytes": peak, "energy_j": energy, **parts})
 
 
 def _with_earlier(earlier: Readings | None, costs: Readings) -> Readings:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 JOULES_PER_WATT_HOUR = 3600.0
+JOULES_PER_KILOWATT_HOUR = 3.6e6
+SECONDS_PER_HOUR = 3600.0
+GRAMS_PER_KILOGRAM = 1000.0
 KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 GIGA = 1e9
 TERA = 1e12
 MEGABYTE = 10**6  # file sizes are quoted in decimal megabytes, as file managers and hubs do
+SMALLEST_SUM = 0.0001  # of any currency, below which digits say nothing
 
 
 def watt_hours(energy_j: float) -> float:
@@ -53,6 +59,27 @@ def format_joules(energy_j: float) -> str:
     if abs(energy_j) >= JOULES_PER_WATT_HOUR:
         return f"{watt_hours(energy_j):.3g} Wh"
     return f"{energy_j:.0f} J" if abs(energy_j) >= 10 or energy_j == 0 else f"{energy_j:.2g} J"
+
+
+def format_kilowatt_hours(energy_kwh: float) -> str:
+    """Return an energy in kWh, in Wh below 1, for example ``1.2 kWh`` or ``0.43 Wh``."""
+    return f"{energy_kwh:.3g} kWh" if energy_kwh >= 0.9995 else f"{1000 * energy_kwh:.3g} Wh"
+
+
+def format_grams(mass_g: float) -> str:
+    """Return a mass with three digits, for example ``0.42 g``, ``13 mg`` or ``1.2 kg``."""
+    for unit, size_g in (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3)):
+        if abs(mass_g) >= 0.9995 * size_g or unit == "mg":
+            return f"{mass_g / size_g:.3g} {unit}"
+    raise AssertionError("every mass has a unit")
+
+
+def format_money(amount: float, currency: str) -> str:
+    """Return an amount of money, with two digits below 1, for example ``12.50 EUR``, ``0.013 EUR``."""
+    if 0 < amount < SMALLEST_SUM:
+        return f"under {SMALLEST_SUM:.4f} {currency}"
+    digits = 2 if amount == 0 else max(2, 1 - math.floor(math.log10(amount)))
+    return f"{amount:.{digits}f} {currency}"
 
 
 def format_count(count: int) -> str:

@@ -6,7 +6,10 @@ import random
 from typing import Any
 
 from peftsum.comparison import Comparison, Example, System
+from peftsum.cost.forecast import Amount, Forecast, MemoryItem
+from peftsum.cost.inference import Arrangement, InferenceCost
 from peftsum.cost.readings import Reading, Readings
+from peftsum.cost.section import Cost
 from peftsum.dialogue_facts import DialogueFacts
 from peftsum.metrics.coverage import Coverage
 from peftsum.metrics.scores import ErrorRate, Lengths, RougeScore, ScoreReport
@@ -187,6 +190,66 @@ def _with_statistics(made: System, references: list[float], words: list[int], rn
     for name, found in made.scores.error_rates.items():
         statistics[name] = [float(rng.random() < found.rate) for _ in range(n)]
     return made.model_copy(update={"statistics": statistics, "coverage": coverage(n, rng, made.scores.rougeL.f)})
+
+
+HERE = "AMD EPYC 9R14, 2 cores"
+
+
+def window(arrangement: Arrangement, wall_s: float, noise: float = 0.02, **changes: Any) -> InferenceCost:
+    """Return three passes over 32 dialogues, of which the energy is 8 W a second."""
+    passes = tuple(wall_s / 3 * share for share in (1.0, 1.0 - noise, 1.0 + noise))
+    fields: dict[str, Any] = {
+        "summaries": 96,
+        "pass_s": passes,
+        "readings": readings(wall_s, 520e6, 8 * wall_s),
+        "weights_bytes": 22_400_000,
+    }
+    return InferenceCost(arrangement=arrangement, **{**fields, **changes})
+
+
+def forecast(system: System, off: float = 0.05) -> Forecast | None:
+    """Return a forecast that is too high by a share of each reading, with a range of a tenth to either side."""
+    if system.train is None:
+        return None
+
+    def amount(reading: Reading) -> Amount | None:
+        if reading.value is None:
+            return None
+        value = reading.value * (1 + off)
+        return Amount(value=value, low=0.9 * value, high=1.1 * value, unit=reading.unit, source="one step run here")
+
+    peak = amount(system.train.peak_memory_bytes)
+    assert peak is not None
+    return Forecast(
+        device="this machine",
+        peak_memory_bytes=peak,
+        memory=(MemoryItem(part="weights", amount=peak),),
+        steps=100,
+        wall_s=amount(system.train.wall_s),
+        energy_j=amount(system.train.energy_j),
+    )
+
+
+def costed(made: Comparison, **cost: Any) -> Comparison:
+    """Return the comparison with its cost side: forecasts, the machine, summaries in each arrangement, and a place."""
+    times = {"none": 5.0, "full": 5.0, "lora": 6.0, "ia3": 5.5}
+    systems = []
+    for system in made.systems:
+        wall_s = times.get(system.method, 6.0)
+        if system.method in ("none", "full"):
+            held = [window("plain", wall_s), window("plain_int8", 2 * wall_s)]
+        else:
+            held = [window("unmerged", wall_s), window("merged", 5.0), window("unmerged_int8", 2 * wall_s)]
+            held.append(InferenceCost(arrangement="merged_int8", reason="bitsandbytes is not installed"))
+        update = {
+            "forecast": forecast(system),
+            "inference": held,
+            "generated": made.n,
+            "trained_on": HERE,
+            "evaluated_on": HERE,
+        }
+        systems.append(system.model_copy(update=update))
+    return Comparison.model_validate({**dict(made), "systems": systems, "cost": Cost(**cost)})
 
 
 def coverage(n: int, rng: random.Random, share: float) -> Coverage:

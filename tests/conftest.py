@@ -66,6 +66,17 @@ def dialogue_rows(count: int, first: int = 0) -> list[dict[str, str]]:
     return rows
 
 
+def unseen_rows(count: int) -> list[dict[str, str]]:
+    """Return short dialogues that share next to nothing with those of :func:`dialogue_rows`, nor with each other."""
+    rows = []
+    for i in range(count):
+        a, b = NAMES[i % 6], NAMES[(i + 2) % 6]
+        word = "".join(chr(ord("a") + (i * 7 + j * 11) % 26) for j in range(5))
+        turns = [f"{a}: Where did {word} put his {word}{i}?", f"{b}: Behind {i + 3} {word} boxes, I suppose."]
+        rows.append({"id": f"u{i}", "dialogue": "\n".join(turns), "summary": f"{word} has put it behind boxes."})
+    return rows
+
+
 def write_jsonl(path: Path, rows: list[dict[str, str]]) -> Path:
     """Write rows, one a line."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from commands import Outcome, run, write_recipe
-from conftest import write_jsonl
+from conftest import unseen_rows, write_jsonl
 from rouge_score import rouge_scorer
 
 from peftsum import load_recipe, train
@@ -84,6 +86,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, byte_base: Path, dialogu
     train(load_recipe(recipe), folder / "runs/small", folder / "adapters/small")
     (folder / "dialogue.txt").write_text("Ann: Lunch at one?\nBob: Yes.\n", encoding="utf-8")
     write_jsonl(folder / "predictions.jsonl", predictions_for(dialogues))
+    sweep = "name: two\nrecipe: small.yaml\narrangements: {a: {}, b: {set: {train.learning_rate: 1.0e-2}}}\n"
+    (folder / "sweep.yaml").write_text(sweep, encoding="utf-8")
+    write_jsonl(folder / "unseen.jsonl", unseen_rows(24))
+    shutil.copytree(folder / "adapters/small", folder / "adapters-calibrated/small")
     return folder
 
 
@@ -117,8 +123,11 @@ JSON_COMMANDS = {
     "evaluate": "evaluate adapters/small --data {data} --limit 2 --json",
     "score": "score predictions.jsonl --data {data} --json",
     "summarize": "summarize dialogue.txt --adapter adapters/small --json",
+    "calibrate": "calibrate adapters-calibrated/small --data unseen.jsonl --json",
     "merge": "merge adapters/small --out merged --data {data} --sample 2 --json",
     "compare": "compare runs/small --data {data} --limit 2 --out report --json",
+    "prompts": "prompts small.yaml --prompt instruct --limit 2 --out prompts --json",
+    "sweep": "sweep sweep.yaml --limit 2 --out sweep --json",
 }
 
 
@@ -145,7 +154,7 @@ def test_json_puts_one_document_on_stdout(
     assert found
 
 
-@pytest.mark.parametrize("name", ["data", "adapters", "score", "summarize", "train --dry-run"])
+@pytest.mark.parametrize("name", ["data", "adapters", "score", "summarize", "calibrate", "train --dry-run"])
 def test_the_same_without_json_is_text_for_people(
     name: str, at_work: Path, dialogues: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -251,9 +260,54 @@ def test_evaluate_writes_predictions_that_score_the_same(
     evaluated = document(run(capsys, "evaluate", "adapters/small", "--data", dialogues, "--out", "out", "--json"))
     scored = document(run(capsys, "score", "out/predictions.jsonl", "--data", dialogues, "--json"))
     assert {key: evaluated[key] for key in scored} == scored
+    costs = evaluated["evaluate"]
+    assert costs["memory_parts"].keys() == {"weights", "adapters"}
+    assert costs["energy_parts"]
+    assert costs["memory_over_start_bytes"]["value"] is not None
     rows = [json.loads(line) for line in (at_work / "out/predictions.jsonl").read_text("utf-8").splitlines()]
     assert [sorted(row) for row in rows] == [["adapter", "id", "prediction"]] * 8
     assert {row["adapter"] for row in rows} == {"small"}
+
+
+def test_summaries_are_marked_as_text_and_carry_their_proof_as_json(
+    at_work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["summarize", "dialogue.txt", "--adapter", "adapters/small", "--adapter", "adapters-calibrated/small"]
+    (row,) = document(run(capsys, *asked, "--json"))
+    assert list(row) == ["id", "small", "small-2", "summaries"]
+    assert row["id"] == "dialogue"
+    assert [told["adapter"] for told in row["summaries"]] == ["small", "small-2"]
+    for told in row["summaries"]:
+        assert told["summary"] == row[told["adapter"]]
+        assert set(told) == {"adapter", "summary", "generated_by", "confidence", "flags", "sources", "read"}
+        assert told["generated_by"]["ai"] is True
+    shown = run(capsys, *asked).out.splitlines()
+    assert shown[-2:] == [told["generated_by"]["mark"] for told in row["summaries"]]
+    assert len(shown) == 4
+    explained = run(capsys, *asked, "--explain").out
+    assert explained.count("confidence: ") == 2
+    for told in row["summaries"]:
+        for source in told["sources"]:
+            assert source["sentence"] in explained
+
+
+def test_a_long_dialogue_is_cut_or_read_in_parts_as_is_asked(
+    at_work: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (at_work / "long.txt").write_text("Ann: Lunch at one?\nBob: Yes.\n" * 30, encoding="utf-8")
+    caplog.set_level(logging.INFO)
+    asked = ["summarize", "long.txt", "--adapter", "adapters/small", "--json"]
+    read = {}
+    for strategy in ("truncate", "staged"):
+        (row,) = document(run(capsys, *asked, "--strategy", strategy))
+        read[strategy] = row["summaries"][0]["read"]
+    assert read["truncate"]["read_tokens"] < read["truncate"]["source_tokens"]
+    assert read["truncate"]["parts"] == 1
+    assert read["staged"]["read_tokens"] == read["staged"]["source_tokens"] == read["truncate"]["source_tokens"]
+    assert read["staged"]["parts"] > 1
+    assert "tokens (" in caplog.text
+    assert "read whole in" in caplog.text
+    assert "--strategy" in run(capsys, *asked, "--strategy", "middle").errors[0]
 
 
 def test_a_dry_run_writes_nothing(at_work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import random
 from pathlib import Path
 
 import pytest
-from comparisons import LONG_NAMES, comparison, full, ia3, lora, many, measured, readings, score_report, untuned
+from comparisons import LONG_NAMES, comparison, costed, full, ia3, lora, many, measured, readings, score_report, untuned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,12 +23,12 @@ from peftsum.report.labels import Box, place_labels
 from peftsum.report.page import render_html, render_markdown
 from peftsum.slices import slice_comparison
 
-COSTS = {"quality_vs_energy.png", "quality_vs_memory.png", "quality_vs_size.png"}
+COSTS = {"quality_vs_energy.png", "quality_vs_memory.png", "quality_vs_size.png", "quality_vs_inference_energy.png"}
 
 
 @pytest.fixture(scope="module")
 def whole() -> Comparison:
-    return measured(comparison())
+    return costed(measured(comparison()))
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def test_without_names_there_is_nothing_to_exchange() -> None:
 
 
 def test_likelihoods_do_not_depend_on_the_batch_and_follow_the_definition() -> None:
-    summarizer = Summarizer(adapters=["adapters/tiny-summary"])
+    summarizer = Summarizer(adapters=["adapters/tiny-summary"], precision="fp32")
     tokenizer, model = summarizer.tokenizer, summarizer.model
     texts = ["Anna lends Ben her car.", "They meet.", "A long summary about the car that Anna has and Ben needs."]
     sources = summarizer.encode([CAR, "Ann: Hi!\nBob: Hi!", CAR])

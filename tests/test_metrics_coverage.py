@@ -51,7 +51,8 @@ def test_facts_have_a_value_a_dialogue() -> None:
 
 
 def test_content_words_are_stems_and_whole_numbers() -> None:
-    assert content_words("They moved the meetings to 7:30, for $1,080.") == {"move", "meet", "7:30", "1,080"}
+    assert content_words("They moved the meetings to 7:30, for $1,080.") == {"move", "meet", "7:30", "1080"}
+    assert content_words("seven o'clock") == content_words("7 o'clock")
     assert content_words("Yes, sure. I didn't!") == set()
 
 

@@ -20,7 +20,7 @@ from peftsum.metrics.errors import FITTED, RULES, Finding, find_errors, fitted
 from peftsum.metrics.errors.attribution import CLUES, attribute
 from peftsum.metrics.errors.detectors import read, signals
 from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
-from peftsum.metrics.errors.words import normalised
+from peftsum.metrics.words import normalised
 from peftsum.recipe import Data
 
 CAR = "Anna: I'll lend you my car on Friday, Ben.\nBen: Thanks! I need it for five hours.\nAnna: No problem."
@@ -62,9 +62,61 @@ def test_who_offers_is_told_from_who_takes() -> None:
     clause = SummaryReading("Anna lends the car on Friday.", dialogue).clauses[0]
     found = attribute(clause, dialogue, fitted().clues)
     assert found is not None
-    assert found.chances["Anna"] > 0.7
+    assert found.likeliest == ["Anna"]
+    assert found.of_subject > 2 * found.chances[frozenset(["Ben"])]
     assert sum(found.chances.values()) == pytest.approx(1)
     assert found.turns[0] == 0
+
+
+def likeliest(clause: str, dialogue: str) -> list[str]:
+    reading = DialogueReading(dialogue)
+    found = attribute(SummaryReading(clause, reading).clauses[0], reading, fitted().clues)
+    assert found is not None
+    return found.likeliest
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "clause", "expected"),
+    [
+        ("Ann: Can you bring the cake?\nBob: Sure.", "Ann brings the cake.", ["Bob"]),
+        ("Ann: I'll bring the cake.\nBob: Great, and my juice?", "Bob brings the cake.", ["Ann"]),
+        ("Ann: Well, Maria sold her boat.\nBob: No way!", "Ann sold her boat.", ["Maria"]),
+        (
+            "Ann: Shall we meet at the station?\nBob: Yes, we can meet there.",
+            "Bob meets at the station.",
+            ["Ann", "Bob"],
+        ),
+        ("Ann: Carl, can you water the plants?\nBob: Not me.\nCarl: Yes.", "Bob waters the plants.", ["Carl"]),
+    ],
+)
+def test_who_a_clause_is_about_is_told_from_who_says_its_words_to_whom(
+    dialogue: str, clause: str, expected: list[str]
+) -> None:
+    assert likeliest(clause, dialogue) == expected
+
+
+def test_words_are_said_of_the_last_person_named_in_their_sentence() -> None:
+    dialogue = DialogueReading("Ann: I sold it. Can you fetch Maria's lamp?\nBob: We bought bread. Bring Maria milk.")
+    persons = {word: [(s.person, s.named) for s in found] for word, found in dialogue.sayings.items()}
+    assert persons["sold"] == [("i", None)]
+    assert persons["fetch"] == [("you", None)]
+    assert persons["lamp"] == [("named", "Maria")]
+    assert persons["bread"] == [("we", None)]
+    assert persons["bring"] == [("none", None)]
+    assert dialogue.addressees == [("Bob",), ("Ann",)]
+    assert dialogue.third_parties == ["Maria"]
+
+
+def test_a_reference_with_other_subjects_and_negations_is_seen() -> None:
+    reference = ("Anna lends Ben her car on Friday.",)
+    agree = signals(read("Anna lends the car on Friday.", CAR, reference))
+    differ = signals(read("Ben lends the car on Friday.", CAR, reference))
+    denied = signals(read("Anna does not lend the car on Friday.", CAR, reference))
+    assert (agree["subjects_agree"], agree["subjects_differ"], agree["denied_differs"]) == (1, 0, 0)
+    assert (differ["subjects_agree"], differ["subjects_differ"]) == (0, 1)
+    assert denied["denied_differs"] == 1
+    joint = signals(read("Anna and Ben lend the car on Friday.", CAR, reference))
+    assert joint["subjects_overlap"] == 1
 
 
 def test_a_swapped_speaker_raises_the_chance_of_an_error_and_is_pointed_at() -> None:
@@ -74,6 +126,16 @@ def test_a_swapped_speaker_raises_the_chance_of_an_error_and_is_pointed_at() -> 
     assert told.flagged
     assert told.words[0] == "Ben"
     assert 0 in told.turns
+
+
+def test_no_negation_is_wrong_where_nothing_is_denied_however_far_the_reference_is() -> None:
+    far = ("Something else entirely is spoken of here.",)
+    assert probability("error_negation", "Anna lends Ben her car on Friday.", references=far) == 0
+    long = f"{CAR}\n" + "\n".join(f"Ben: Let us talk of the weather in town number {i}." for i in range(20))
+    told = finding("error_negation", "Anna does not lend Ben her car on Friday.", long, far)
+    assert told.flagged
+    assert "not" in told.words
+    assert told.turns == [0]
 
 
 def test_what_is_made_up_is_pointed_at() -> None:
@@ -169,7 +231,7 @@ def test_the_shipped_weights_fit_the_signals_and_say_where_they_come_from() -> N
     for name, fit in shipped.detectors.items():
         assert set(fit.with_references.signals) <= set(with_references), name
         assert set(fit.without_references.signals) <= set(without), name
-        assert fit.checked["faceval"].balanced_accuracy.value > 0.5
+        assert all(found.balanced_accuracy.low > 0.5 for found in fit.checked.values()), name
         for logit in (fit.with_references, fit.without_references):
             assert len(logit.signals) == len(logit.centre) == len(logit.scale) == len(logit.weights)
     assert "SAMSum" in shipped.sources["clues"]

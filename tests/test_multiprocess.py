@@ -95,7 +95,11 @@ def test_two_processes_train_what_one_does(
     record = read_record(RUN / RUN_FILE, RunRecord)
     assert record.processes == 2
     assert record.train is not None
-    assert "2 processes" in (record.train.energy_j.reason or "")
+    assert record.train.energy_j.value == sum(part.value or 0 for part in record.train.energy_parts)
+    assert record.train.energy_j.value > 0
+    assert "2 processes" in record.train.peak_memory_bytes.scope
+    assert record.load is not None
+    assert record.load.memory_parts["weights"] > 0
 
 
 def hold_same(byte_base: Path) -> None:

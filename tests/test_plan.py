@@ -14,10 +14,12 @@ from trainings import forbid_training, make_recipe
 
 from peftsum import load_recipe, plan, train
 from peftsum.artifacts import RUN_FILE, RunRecord, read_record
+from peftsum.cost.forecast import Amount
 from peftsum.cost.limits import free_ram_bytes, ram_bytes
 from peftsum.exceptions import MisfitError
 from peftsum.forecast.devices import find_target
 from peftsum.forecast.plan import Plan, forecaster
+from peftsum.forecast.text import amount_text
 
 before = importlib.import_module("peftsum.forecast.before")
 devices = importlib.import_module("peftsum.forecast.devices")
@@ -234,7 +236,7 @@ def test_a_forecast_that_fails_stops_no_training(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(*_: object) -> object:
+    def broken(*_: object, **__: object) -> object:
         raise RuntimeError("no such operation on fake tensors")
 
     monkeypatch.setattr(before, "forecaster", lambda *_, **__: broken)
@@ -256,3 +258,8 @@ def test_a_container_has_no_more_memory_than_its_limit(tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory/memory.limit_in_bytes").write_text(f"{2**27}\n", encoding="utf-8")
     assert ram_bytes(tmp_path) == 2**27
+
+
+def test_both_ends_of_an_energy_are_in_the_unit_of_the_value() -> None:
+    energy = Amount(value=18_700, low=3_124, high=55_800, unit="J", source="a test")
+    assert amount_text(energy) == "5.19 Wh (0.868 to 15.5 Wh)"

@@ -11,7 +11,8 @@ from peftsum.recipe_file import load_recipe
 from peftsum.starter import write_starter_recipes
 
 ROOT = Path(__file__).parent.parent
-SHIPPED = sorted((ROOT / "recipes").rglob("*.yaml"))
+SWEEPS = sorted((ROOT / "recipes" / "sweeps").glob("*.yaml"))
+SHIPPED = sorted(set((ROOT / "recipes").rglob("*.yaml")) - set(SWEEPS))
 HUB = ["full", "lora", "lora-int8", "qlora-nf4", "dora", "ia3", "vram-4gb", "vram-8gb", "vram-16gb"]
 TINY = ["full", "lora", "lora-int8", "topic"]
 
@@ -69,6 +70,8 @@ def test_init_writes_every_recipe_and_leaves_what_is_there(tmp_path: Path) -> No
     written, kept = write_starter_recipes(tmp_path)
     assert kept == [tmp_path / "lora.yaml"]
     assert (tmp_path / "lora.yaml").read_text(encoding="utf-8") == "mine"
-    assert {p.relative_to(tmp_path) for p in [*written, *kept]} == {p.relative_to(ROOT / "recipes") for p in SHIPPED}
+    assert {p.relative_to(tmp_path) for p in [*written, *kept]} == {
+        p.relative_to(ROOT / "recipes") for p in [*SHIPPED, *SWEEPS]
+    }
     for path in written:
         assert path.read_bytes() == (ROOT / "recipes" / path.relative_to(tmp_path)).read_bytes()

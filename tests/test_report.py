@@ -117,12 +117,22 @@ def sliced_page(sliced: Comparison) -> Page:
     return Page(render_html(sliced, draw_figures(sliced)))
 
 
+DOCUMENTS = (
+    "index.html",
+    "report.md",
+    "results.csv",
+    "inference.csv",
+    "differences.csv",
+    "slices.csv",
+    "comparison.json",
+)
+
 # Files ---------------------------------------------------------------------------------------------------------------
 
 
 def test_the_folder_holds_what_the_contract_names_and_nothing_temporary(written: Path) -> None:
     figures = {"rouge", "quality_vs_energy", "quality_vs_memory", "quality_vs_size", *UNMEASURED_TOO}
-    documents = {"index.html", "report.md", "results.csv", "differences.csv", "slices.csv", "comparison.json"}
+    documents = {*DOCUMENTS}
     pairs = {f"{figure}.{ending}" for figure in figures for ending in ("png", "csv")}
     assert {path.name for path in written.iterdir()} == pairs | documents
     assert {path.name for path in written.parent.iterdir()} == {"report"}
@@ -134,7 +144,7 @@ def test_a_second_report_replaces_the_first_and_its_figures(tmp_path: Path) -> N
     (tmp_path / "notes.txt").write_text("mine")
     write_report(comparison(untuned(), full(train=None, model_bytes=None), lora(train=None)), tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    documents = {"index.html", "report.md", "results.csv", "differences.csv", "slices.csv", "comparison.json"}
+    documents = {*DOCUMENTS}
     pairs = {f"{figure}.{ending}" for figure in ("rouge", *UNMEASURED_TOO) for ending in ("png", "csv")}
     assert names == pairs | documents | {"notes.txt"}
     assert "since no cost of training was measured" in (tmp_path / "index.html").read_text("utf-8")
@@ -155,8 +165,12 @@ def test_the_record_reads_back_equal(written: Path) -> None:
 COLUMNS = (
     "system,method,quantize,base,n,rouge1_f,rouge1_low,rouge1_high,rouge2_f,rouge2_low,rouge2_high,rougeL_f,rougeL_low,"
     "rougeL_high,rougeLsum_f,rougeLsum_low,rougeLsum_high,trainable_params,total_params,adapter_bytes,"
-    "peak_memory_bytes,train_wall_s,train_energy_j,train_energy_source,heuristic_length,heuristic_hallucination,"
-    "heuristic_missing_key_info,heuristic_focus"
+    "peak_memory_bytes,train_wall_s,train_energy_j,train_energy_source,"
+    "forecast_peak_memory_bytes,forecast_peak_memory_bytes_error,forecast_train_wall_s,forecast_train_wall_s_error,"
+    "forecast_train_energy_j,forecast_train_energy_j_error,train_energy_low_j,train_energy_high_j,train_site_kwh,"
+    "train_carbon_g,train_carbon_low_g,train_carbon_high_g,train_embodied_g,train_electricity_cost,train_device_cost,"
+    "cost_currency,evaluate_summaries,evaluate_wall_s_per_1000,evaluate_energy_j_per_1000,evaluate_peak_memory_bytes,"
+    "heuristic_length,heuristic_hallucination,heuristic_missing_key_info,heuristic_focus"
 )
 
 
@@ -329,7 +343,10 @@ def test_markdown_tables_keep_their_columns_whatever_the_names(
         elif tables[-1]:
             tables.append([])
     tables = [table for table in tables if table]
-    assert [len(table) - 2 for table in tables if table[0].startswith("| System |")] == 5 * [len(nasty.systems)]
+    # glance, scores, errors, front and generation of all systems; then forecasts, disclosure and break-even
+    rows = [len(table) - 2 for table in tables if table[0].startswith("| System |")]
+    tuned, trained = 3, 2
+    assert sorted(rows) == sorted([*5 * [len(nasty.systems)], tuned, trained, trained - 1])
     pairs = 5  # two against full fine-tuning, three against the untuned base
     assert [len(table) - 2 for table in tables if table[0].startswith("| Pair |")] == [pairs, 3 * pairs]
     for table in tables:

@@ -88,6 +88,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert record.train is not None
     assert stopped.train is not None
     assert record.train.wall_s.value > stopped.train.wall_s.value  # both sessions count
+    for whole, part in ((record.train, stopped.train), (record.load, stopped.load)):
+        assert whole is not None
+        assert part is not None
+        assert whole.memory_parts == part.memory_parts
+        assert [reading.scope for reading in whole.energy_parts] == [reading.scope for reading in part.energy_parts]
+        assert all(one.value > other.value for one, other in zip(whole.energy_parts, part.energy_parts, strict=True))
+        assert sum(reading.value for reading in whole.energy_parts) == pytest.approx(whole.energy_j.value)
+        assert part.idle_energy_j.value < whole.idle_energy_j.value < whole.energy_j.value
 
 
 def test_a_second_interrupt_stops_at_once_and_the_run_can_go_on(
@@ -167,6 +175,9 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(
     assert record.train is not None
     assert record.train.wall_s.value is None  # nobody saw what the killed session cost
     assert "killed" in (record.train.wall_s.reason or "")
+    assert record.train.memory_parts
+    assert record.load is not None
+    assert record.load.wall_s.value is not None  # what it took to load was written before it was killed
 
 
 def test_a_damaged_checkpoint_does_not_crowd_out_the_good_ones(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 
 import pytest
-from comparisons import comparison, full, ia3, lora, noisy, system, untuned
+from comparisons import comparison, full, ia3, lora, noisy, spread, system, untuned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from peftsum.comparison import (
     System,
     contrasts,
     difference,
+    error_contrasts,
     judge,
     reference_system,
     rouge_l,
@@ -23,7 +25,9 @@ from peftsum.comparison import (
     verdict_basis,
 )
 from peftsum.metrics.paired import holm
+from peftsum.metrics.scores import ErrorRate
 from peftsum.report.page import render_html, render_markdown
+from peftsum.report.results import unranking_errors
 from peftsum.report.significance import differences_csv, significance
 from peftsum.significance import ALPHA, Contrast
 
@@ -228,3 +232,86 @@ def test_few_dialogues_are_counted_in_words(n: int, words: str) -> None:
     assert section is not None
     assert words in " ".join(section.notes)
     assert section.main.rows[0].cells[-1].text == NOTHING
+
+
+# Error rates ---------------------------------------------------------------------------------------------------------
+
+
+def flagged(made: System, **flags: list[float]) -> System:
+    """Return the system with error flags a dialogue, and no other error rate."""
+    rates = {name: ErrorRate(rate=sum(v) / len(v), low=0, high=1) for name, v in flags.items()}
+    scores = made.scores.model_copy(update={"error_rates": rates})
+    return made.model_copy(update={"scores": scores, "statistics": {**made.statistics, **flags}})
+
+
+def flags(rng: random.Random, rate: float, n: int = 200) -> list[float]:
+    return [float(rng.random() < rate) for _ in range(n)]
+
+
+def test_fewer_errors_are_better_and_all_rates_are_one_family() -> None:
+    rng = random.Random(3)
+    worse = flagged(lora(), error_any=flags(rng, 0.6), error_speaker=flags(rng, 0.3))
+    better = flagged(full(), error_any=flags(rng, 0.2), error_speaker=flags(rng, 0.3))
+    found = error_contrasts(comparison(better, worse), ["error_any", "error_speaker"])
+    assert [(t.score, t.system, t.against) for t in found] == [
+        ("error_any", "LoRA r16", "full"),
+        ("error_speaker", "LoRA r16", "full"),
+    ]
+    assert [t.outcome for t in found] == ["worse", "unclear"]
+    assert {t.family for t in found} == {2}
+    assert [t.p_holm for t in found] == holm([t.p_randomization or 0 for t in found]).tolist()
+    assert found[0].mean == pytest.approx(
+        sum(worse.statistics["error_any"]) / 200 - better.scores.error_rates["error_any"].rate
+    )
+
+
+def test_error_rates_without_a_difference_are_told_apart_in_one_comparison_of_twenty() -> None:
+    """Null data: dialogues of unequal difficulty, flags of both systems drawn alike. A family errs in 5 % of cases."""
+    rng = random.Random(11)
+    errors = ["error_any", "error_speaker", "error_negation"]
+    trials, false = 100, 0
+    for _ in range(trials):
+        difficulty = {name: [rng.betavariate(1, 3) for _ in range(60)] for name in errors}
+        made = [
+            flagged(
+                base(rouge_l_per_example=spread(0.2, 60)),
+                **{name: [float(rng.random() < p) for p in hard] for name, hard in difficulty.items()},
+            )
+            for base in (full, lora, ia3)
+        ]
+        false += any(t.outcome != "unclear" for t in error_contrasts(comparison(*made, n=60), errors))
+    assert false / trials <= 0.05 + 2 * (0.05 * 0.95 / trials) ** 0.5
+
+
+def test_a_system_without_flags_is_left_out() -> None:
+    rng = random.Random(5)
+    made = comparison(flagged(full(), error_any=flags(rng, 0.2)), flagged(lora(), error_negation=flags(rng, 0.2)))
+    assert error_contrasts(made, ["error_any"]) == []
+    assert error_contrasts(comparison(full(), lora()), ["heuristic_length"]) == []  # rates alone, as published
+
+
+def test_the_report_shows_the_error_rates_that_differ_and_counts_the_others() -> None:
+    rng = random.Random(3)
+    worse = flagged(lora(), error_any=flags(rng, 0.6), error_speaker=flags(rng, 0.3))
+    better = flagged(full(), error_any=flags(rng, 0.2), error_speaker=flags(rng, 0.3))
+    made = comparison(better, worse)
+    section = significance(made)
+    assert section is not None
+    assert section.errors is not None
+    assert [row.cells[0].text for row in section.errors.rows] == ["Any error"]
+    for text in (render_html(made, []), render_markdown(made, [])):
+        assert "Error rates that differ" in text
+        assert "2 differences were tested in the same way: 1 of them is real" in text
+    rows = [row for row in csv.DictReader(io.StringIO(differences_csv(made))) if row["score"].startswith("error_")]
+    assert [(row["score"], row["outcome"]) for row in rows] == [("error_any", "worse"), ("error_speaker", NOTHING)]
+
+
+def test_a_rate_that_is_near_0_or_1_in_every_system_is_said_to_rank_nothing() -> None:
+    rare, sure = [1.0] * 4 + [0.0] * 196, [1.0] * 195 + [0.0] * 5
+    made = comparison(
+        flagged(full(), error_pronoun=rare, error_any=sure), flagged(lora(), error_pronoun=rare, error_any=rare)
+    )
+    assert unranking_errors(made) == ["error_pronoun"]
+    for text in (render_html(made, []), render_markdown(made, [])):
+        assert "Unclear pronoun: the rate is near 0 % in every system" in text
+    assert unranking_errors(comparison(flagged(full(), error_pronoun=rare))) == []  # nothing to rank

@@ -352,6 +352,11 @@ def test_costs_of_a_training_are_read(byte_base: Path, dialogues: Path, in_tmp: 
     assert costs.wall_s.value > 0
     assert costs.peak_memory_bytes.value > 50e6  # the process holds torch, at the least
     assert costs.energy_j.value is not None or costs.energy_j.reason
+    assert costs.memory_parts["gradients"] == costs.memory_parts["adapters"] == 4 * record.trainable_params
+    assert costs.memory_parts["optimizer"] >= 2 * costs.memory_parts["adapters"]  # two moments of each weight
+    assert record.load is not None
+    assert record.load.wall_s.value > 0
+    assert record.load.memory_parts == {name: costs.memory_parts[name] for name in ("weights", "adapters")}
     assert read_record(RUN / RUN_FILE, RunRecord) == record
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from errors.fitting import SIGNALS, Array, fit_logit, matrix
 from errors.labelled import LabelledSet
-from peftsum.metrics.errors.detectors import THRESHOLD, read, signals
+from peftsum.metrics.errors.detectors import THRESHOLD, read, signals, weigh
 from peftsum.metrics.errors.fitted import Checked, Share
 from peftsum.metrics.heuristics import HEURISTICS, Words
 
@@ -47,6 +48,7 @@ def held_out_flags(sets: Sequence[Measured], error: str, *, references: bool, re
     values = np.concatenate([matrix(m.signals, names) for m in known])
     truth = np.concatenate([np.array(truths[m.data.name], dtype=np.float64) for m in known])
     groups = np.array([row.group for m in known for row in m.data.rows])
+    found = [row for m in known for row in m.signals]
     flags = np.zeros((repeats, len(truth)))
     for repeat in range(repeats):
         fold = deal(groups, repeat)
@@ -54,7 +56,7 @@ def held_out_flags(sets: Sequence[Measured], error: str, *, references: bool, re
             out = fold == number
             logit = fit_logit(values[~out], truth[~out], names)
             for i in np.flatnonzero(out):
-                flags[repeat, i] = logit.probability(dict(zip(names, values[i], strict=True))) > THRESHOLD
+                flags[repeat, i] = weigh(error, logit, found[i]) > THRESHOLD
     ends = np.cumsum([len(m.data.rows) for m in known])[:-1]
     return {m.data.name: part for m, part in zip(known, np.split(flags, ends, axis=1), strict=True)}
 
@@ -76,6 +78,27 @@ def measures(flags: Array, truth: Array) -> Array:
     return np.array([precision, recall, 2 * hits / max(flags.sum() + truth.sum(), 1e-12), (recall + passed) / 2])
 
 
+def lead(flags: Array, rival: Array, data: LabelledSet, error: str) -> Share:
+    """Return the balanced accuracy of flags, (repeats, n), less that of a rival's, (n,), paired by dialogue."""
+    truth = np.array(data.truth(error), dtype=np.float64)
+
+    def of(rows: NDArray[np.intp]) -> float:
+        ours = np.mean([measures(repeat[rows], truth[rows])[-1] for repeat in flags])
+        return float(ours - measures(rival[rows], truth[rows])[-1])
+
+    drawn = [of(rows) for rows in _resamples(np.array([row.group for row in data.rows]))]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Share(value=round(of(np.arange(len(truth))), 4), low=round(float(low), 4), high=round(float(high), 4))
+
+
+def _resamples(groups: Array) -> Iterator[NDArray[np.intp]]:
+    """Yield the rows of dialogues drawn with replacement."""
+    rows_of = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    rng = np.random.default_rng(13)
+    for _ in range(RESAMPLES):
+        yield np.concatenate([rows_of[i] for i in rng.integers(0, len(rows_of), len(rows_of))])
+
+
 def check(flags: Array, data: LabelledSet, error: str, chosen: Callable[[str], bool] = lambda _: True) -> Checked:
     """Return the measures with their 95 % intervals over dialogues.
 
@@ -89,12 +112,7 @@ def check(flags: Array, data: LabelledSet, error: str, chosen: Callable[[str], b
     truth = np.array(data.truth(error), dtype=np.float64)[keep]
     flags = flags[:, keep]
     groups = np.array([row.group for row in data.rows])[keep]
-    rows_of = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    rng = np.random.default_rng(13)
-    drawn = []
-    for _ in range(RESAMPLES):
-        rows = np.concatenate([rows_of[i] for i in rng.integers(0, len(rows_of), len(rows_of))])
-        drawn.append(np.mean([measures(repeat[rows], truth[rows]) for repeat in flags], axis=0))
+    drawn = [np.mean([measures(repeat[rows], truth[rows]) for repeat in flags], axis=0) for rows in _resamples(groups)]
     value = np.mean([measures(repeat, truth) for repeat in flags], axis=0)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     shares = {

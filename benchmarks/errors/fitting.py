@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from peftsum.metrics.errors.attribution import CLUES, clues, shares
+from peftsum.metrics.errors.attribution import CLUES, SET_CLUES, attribute, candidates, party_clues, set_clues, shares
 from peftsum.metrics.errors.fitted import Logit
 from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
 
@@ -19,33 +18,31 @@ Array = NDArray[np.float64]
 RIDGE_OF_ONE = 4000.0  # penalty on the squared weights of scaled signals, shared by the errors found: 50 carry little
 CLUE_RIDGE = 1e-3  # a clause, of thousands
 NEWTON_STEPS = 30
-CLIMB_STEPS = 600
 DIGITS = 4
 
 REFERENCE = ("key_words_missing", "reference_recall", "reference_pair_recall")
+SUBJECTS = ("subjects_agree", "subjects_overlap", "subjects_differ")
 SIGNALS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # error: (with references, without)
     "error_any": (
-        (*REFERENCE, "reference_pair_precision", "log_dialogue_words", "log_words", "words_a_dialogue_word",
-         "subject_chance_least", "subject_chance_mean", "pronouns", "third_persons_in_dialogue", "support_least",
-         "content_beyond_both", "speakers", "mentions", "turn_spread"),
+        (*REFERENCE, *SUBJECTS, "reference_pair_precision", "denied_differs", "log_dialogue_words", "log_words",
+         "words_a_dialogue_word", "subject_chance_least", "subject_chance_mean", "pronouns",
+         "third_persons_in_dialogue", "support_least", "content_beyond_both", "speakers", "mentions", "turn_spread"),
         ("log_dialogue_words", "log_turns", "log_words", "words_a_dialogue_word", "subject_chance_least",
          "subject_chance_mean", "pronouns", "third_persons_in_dialogue", "support_least", "speakers", "mentions",
          "turn_spread", "clauses", "joint_subjects", "new_trigrams"),
     ),
     "error_speaker": (
-        ("mentions", "key_words_missing", "reference_recall", "subject_chance_least", "subject_chance_mean",
-         "joint_chance_least", "speakers"),
-        ("mentions", "speakers_mentioned", "subject_chance_least", "subject_chance_mean", "joint_chance_least",
-         "speakers", "joint_subjects", "log_dialogue_words"),
+        ("mentions", "speakers", "subject_chance_least", "subject_chance_mean", *SUBJECTS, "key_words_missing"),
+        ("mentions", "speakers", "subject_chance_least", "subject_chance_mean"),
     ),
     "error_pronoun": (
         ("pronouns", "pronoun_share", "third_persons_in_dialogue", "clauses", "speakers_mentioned", "new_trigrams"),
         ("pronouns", "pronoun_share", "third_persons_in_dialogue", "clauses", "speakers_mentioned", "new_trigrams"),
     ),
     "error_negation": (
-        ("reference_recall", "reference_pair_recall", "reference_pair_precision", "negations_beside_reference",
-         "negations_added", "negations_lost", "log_dialogue_words", "subject_chance_sum"),
+        ("reference_recall", "reference_pair_recall", "negations_beside_reference", "denied_differs",
+         "log_dialogue_words"),
         ("negations", "negations_added", "negations_lost", "log_dialogue_words", "subject_chance_sum"),
     ),
     "error_circumstance": (
@@ -57,6 +54,7 @@ SIGNALS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("content_beyond_both", "reference_precision", "support_least"),
         ("support_least", "support_mean", "new_content", "new_trigrams", "new_numbers"),
     ),
+    "error_predicate": (("subjects_doubted", "log_words"), ("subjects_doubted", "log_words")),
 }  # fmt: skip
 
 
@@ -99,49 +97,69 @@ def fit_logit(values: Array, truth: Array, names: Sequence[str]) -> Logit:
     )
 
 
-def fit_clues(path: Path, limit: int, seed: int) -> tuple[dict[str, float], int]:
+def fit_clues(path: Path) -> tuple[dict[str, float], int]:
     """Return the weights by which human summaries choose a clause's subject, and the number of clauses.
 
-    A conditional logit over the speakers of each dialogue, by gradient ascent.
+    A conditional logit over the subjects that each clause could have, by Newton's method.
 
     Args:
         path: rows with ``dialogue`` and ``summary``.
-        limit: rows drawn.
-        seed: of the draw.
     """
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    random.Random(seed).shuffle(rows)
-    choices = [choice for row in rows[:limit] for choice in _choices(row["dialogue"], row["summary"])]
-    scale = np.concatenate([table for table, _ in choices]).std(0) + 1e-9
+    choices = [choice for row in rows for choice in _choices(row["dialogue"], row["summary"])]
+    table = np.concatenate([values for values, _ in choices])  # (candidates of all clauses, clues)
+    starts = np.cumsum([0, *(len(values) for values, _ in choices)])[:-1]
+    lengths = np.diff([*starts, len(table)])
+    scale = table.std(0) + 1e-9
+    table /= scale
+    chosen = table[starts + [index for _, index in choices]].sum(0)
     weights = np.zeros(len(CLUES))
-    for step in range(CLIMB_STEPS):
-        slope = np.zeros_like(weights)
-        part = choices[step % 6 :: 6]
-        for table, chosen in part:
-            utility = table / scale @ weights
-            chance = np.exp(utility - utility.max())
-            slope += (table[chosen] - chance / chance.sum() @ table) / scale
-        weights += (0.2 if step < CLIMB_STEPS * 3 / 4 else 0.05) * (slope / len(part) - CLUE_RIDGE * weights)
+    for _ in range(NEWTON_STEPS):
+        utility = table @ weights
+        odds = np.exp(utility - np.repeat(np.maximum.reduceat(utility, starts), lengths))
+        chance = odds / np.repeat(np.add.reduceat(odds, starts), lengths)
+        means = np.add.reduceat(table * chance[:, None], starts)  # (clauses, clues)
+        slope = (chosen - means.sum(0)) / len(choices) - CLUE_RIDGE * weights
+        curve = (table.T @ (table * chance[:, None]) - means.T @ means) / len(choices)
+        step = np.linalg.solve(curve + CLUE_RIDGE * np.eye(len(CLUES)), slope)
+        weights += step
+        if np.abs(step).max() < 1e-9:
+            break
     return {clue: round(float(w), DIGITS) for clue, w in zip(CLUES, weights / scale, strict=True)}, len(choices)
 
 
 def share_of_subjects_found(path: Path, weights: Mapping[str, float]) -> tuple[float, int]:
-    """Return how often the likeliest of two speakers is the one a human summary names, and for how many clauses."""
-    order = np.array([weights[clue] for clue in CLUES])
+    """Return how often the likelier of two speakers is the one a human summary names, and for how many clauses."""
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    choices = [c for row in rows for c in _choices(row["dialogue"], row["summary"]) if len(c[0]) == 2]
-    return float(np.mean([(table @ order).argmax() == chosen for table, chosen in choices])), len(choices)
+    found = []
+    for row in rows:
+        reading = DialogueReading(row["dialogue"])
+        if len(reading.speakers) != 2:
+            continue
+        for clause in SummaryReading(row["summary"], reading).clauses:
+            if len(clause.subjects) == 1 and clause.subjects[0] in reading.speakers:
+                attributed = attribute(clause, reading, weights)
+                if attributed is not None:
+                    likelier = max(reading.speakers, key=lambda s: attributed.chances[frozenset([s])])
+                    found.append(likelier == clause.subjects[0])
+    return float(np.mean(found)), len(found)
 
 
 def _choices(dialogue: str, summary: str) -> list[tuple[Array, int]]:
-    """Return for each clause with one subject the clues of every speaker, and which of them it is."""
+    """Return for each clause with a subject the clues of every subject it could have, and which of them it has."""
     reading = DialogueReading(dialogue)
     if len(reading.speakers) < 2:
         return []
     found = []
     for clause in SummaryReading(summary, reading).clauses:
-        if len(clause.subjects) == 1 and clause.content:
-            table = clues(clause, reading, shares(clause, reading))
-            values = np.array([[table[s][clue] for clue in CLUES] for s in reading.speakers])
-            found.append((values, reading.speakers.index(clause.subjects[0])))
+        if clause.subjects and clause.content:
+            table = party_clues(clause, reading, shares(clause, reading))
+            first = sorted(table, key=lambda party: -table[party]["said_any"] - table[party]["third_beside"])
+            sets = candidates(clause, reading, first)
+            values = np.zeros((len(sets), len(CLUES)))
+            for row, parties in zip(values, sets, strict=True):
+                row[: -len(SET_CLUES)] = np.mean([list(table[party].values()) for party in parties], axis=0)
+                if len(parties) > 1:
+                    row[-len(SET_CLUES) :] = list(set_clues(parties, table, clause, reading).values())
+            found.append((values, sets.index(frozenset(clause.subjects))))
     return found

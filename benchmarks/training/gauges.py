@@ -38,10 +38,13 @@ class StepClock:
         self.marks: list[Any] = []
         self._handle = register_optimizer_step_post_hook(self._mark)
 
-    def _mark(self, *_: object) -> None:
-        if self.cuda:
-            import torch
+    def _mark(self, optimizer: Any, *_: object) -> None:
+        import torch
+        from torch._subclasses import FakeTensor
 
+        if any(isinstance(p, FakeTensor) for group in optimizer.param_groups for p in group["params"]):
+            return  # a forecast's step, which is none of the training
+        if self.cuda:
             event = torch.cuda.Event(enable_timing=True)
             event.record()
             self.marks.append(event)

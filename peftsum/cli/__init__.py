@@ -7,6 +7,7 @@ import sys
 import click
 
 from peftsum.cli.adapters import adapters
+from peftsum.cli.calibrate import calibrate
 from peftsum.cli.compare import compare
 from peftsum.cli.data import data
 from peftsum.cli.doctor import doctor
@@ -15,8 +16,10 @@ from peftsum.cli.init import init
 from peftsum.cli.merge import merge
 from peftsum.cli.output import quiet_libraries, report_error
 from peftsum.cli.plan import plan
+from peftsum.cli.prompts import prompts
 from peftsum.cli.score import score
 from peftsum.cli.summarize import summarize
+from peftsum.cli.sweep import sweep
 from peftsum.cli.train import train
 from peftsum.exceptions import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, PeftsumError, StorageError
 from peftsum.ranks import PeerLostError, is_connected, is_first_here, is_main, leave, wait_to_be_ended
@@ -42,7 +45,10 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
-for command in (train, plan, evaluate, score, summarize, merge, compare, adapters, data, doctor, init):
+for command in (
+    *(train, plan, evaluate, score, summarize, calibrate, merge, compare, prompts, sweep),
+    *(adapters, data, doctor, init),
+):
     cli.add_command(command)
 
 

@@ -14,6 +14,7 @@ Example:
 \b
     peftsum compare recipes/tiny/full.yaml recipes/tiny/lora.yaml --out report
     peftsum compare runs/full runs/lora --data my-dialogues/ --out report
+    peftsum compare runs/full runs/lora --out report --inference-cost --pareto rouge2,train_wall_s --set cost.region=DE
 """
 
 
@@ -44,6 +45,25 @@ Example:
     is_flag=True,
     help="Score without the dialogues that stand, exactly or nearly, in the training data of a system.",
 )
+@click.option(
+    "--pareto",
+    "pairs",
+    multiple=True,
+    metavar="UP,COST",
+    help="Show one more pair of axes with its Pareto front, for example rouge2,train_wall_s; may be given again.",
+)
+@click.option(
+    "--inference-cost",
+    is_flag=True,
+    help="Measure what summaries cost with each adapter beside its base, merged, and in 8 bits.",
+)
+@click.option(
+    "--inference-sample",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Dialogues of a pass of that measurement.",
+)
 @set_option
 @json_option
 def compare(
@@ -55,13 +75,16 @@ def compare(
     split: str,
     limit: int | None,
     leave_out_leaked: bool,
+    pairs: tuple[str, ...],
+    inference_cost: bool,
+    inference_sample: int,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train what is missing or stale, evaluate it and the untuned base, and write the report."""
     from peftsum.compare import compare as compare_targets
     from peftsum.report import write_report
-    from peftsum.report.console import render_table
+    from peftsum.report.console import cost_lines, render_table
 
     comparison = compare_targets(
         targets,
@@ -72,6 +95,8 @@ def compare(
         limit=limit,
         overrides=overrides,
         leave_out_leaked=leave_out_leaked,
+        inference_sample=inference_sample if inference_cost else None,
+        pairs=pairs,
     )
     page = write_report(comparison, out)
     if as_json:
@@ -84,4 +109,6 @@ def compare(
     Console().print(render_table(comparison))
     click.echo(verdict(comparison))
     click.echo(verdict_basis(comparison))
+    for line in cost_lines(comparison):
+        click.echo(line)
     click.echo(f"report: {page}")

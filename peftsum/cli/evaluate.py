@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from peftsum.cli.output import fields_option, json_option, print_json, print_scores, references_option
+from peftsum.cli.output import fields_option, json_option, print_json, print_scores, references_option, strategy_option
 
 EPILOG = """
 Example:
@@ -16,6 +16,7 @@ Example:
     peftsum evaluate adapters/tiny-summary --data builtin:dialogues
     peftsum evaluate adapters/tiny-topic --data builtin:dialogues --field summary=topic
     peftsum evaluate runs/lora --data my-dialogues/ --split validation --json
+    peftsum evaluate adapters/tiny-summary --data builtin:long-dialogues --strategy staged
 """
 
 
@@ -26,6 +27,7 @@ Example:
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
 @fields_option
 @references_option
+@strategy_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for predictions.jsonl; a run takes its own.")
 @click.option("--base", help="Base to take instead of the one the adapter names.")
 @json_option
@@ -37,6 +39,7 @@ def evaluate(
     fields: tuple[str, ...],
     skip_bad_rows: bool,
     references: Literal["first", "mean", "max"] | None,
+    strategy: Literal["truncate", "staged"] | None,
     out: Path | None,
     base: str | None,
     as_json: bool,
@@ -51,6 +54,7 @@ def evaluate(
         split,
         limit=limit,
         references=references,
+        strategy=strategy,
         out=out,
         base=base,
     )

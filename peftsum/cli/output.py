@@ -69,6 +69,15 @@ def references_option(function: Any) -> Any:
     return click.option("--references", type=click.Choice(["first", "mean", "max"]), help=text)(function)
 
 
+def strategy_option(function: Any) -> Any:
+    """Add ``--strategy``."""
+    text = (
+        "For a dialogue beyond the context: truncate cuts its end, and says so; staged reads it whole, in parts, and "
+        "summarizes their summaries. Default: the recipe's."
+    )
+    return click.option("--strategy", type=click.Choice(["truncate", "staged"]), help=text)(function)
+
+
 def print_scores(scores: Any) -> None:
     """Print a score report as a small table."""
     click.echo(f"{'':28}{'score':>8}   95 % interval")

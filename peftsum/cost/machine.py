@@ -44,6 +44,12 @@ class Machine(Record):
     packages: dict[str, str]
     """Versions of the packages that do the work, where installed."""
 
+    @property
+    def label(self) -> str:
+        """What tells one kind of machine from another: processor, cores and GPUs."""
+        gpus = "".join(f", {gpu.name}" for gpu in self.gpus)
+        return f"{self.cpu or 'unknown processor'}, {self.usable_cores or '?'} cores{gpus}"
+
 
 def describe_machine(cpuinfo: Path = CPUINFO) -> Machine:
     """Return the machine this runs on; what cannot be found out is None, or left out.

@@ -1,11 +1,11 @@
-"""Peak memory of a phase: what torch allocated on a GPU, or the resident set of the process on a CPU."""
+"""Peak memory of a phase: what torch allocated and reserved on a GPU, or the process's resident set on a CPU."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from peftsum.cost.meter import Meter, Poller
 from peftsum.cost.process import life_peak_bytes, resident_bytes
@@ -23,55 +23,70 @@ class CudaMemory(Protocol):
     def max_memory_allocated(self, device: int) -> int:
         """Return the peak since the last reset."""
 
+    def max_memory_reserved(self, device: int) -> int:
+        """Return the peak of what the allocator holds of the GPU, since the last reset."""
+
     def reset_peak_memory_stats(self, device: int) -> None:
-        """Set the peak back to what is allocated now."""
+        """Set both peaks back to what there is now."""
+
+
+Marks = tuple[int, ...]
+"""High-water marks that one reset sets back together, in bytes."""
 
 
 class Phase:
-    """One phase between begin and end, with the highest mark seen in it so far, in bytes."""
+    """One phase between begin and end: what was in use at its start, and the highest marks seen in it so far."""
 
-    def __init__(self) -> None:
-        self.peak_bytes = 0
+    def __init__(self, start: Marks) -> None:
+        self.start = start
+        self.peak = start
 
 
 class HighWater:
-    """A high-water mark that there is only one of, shared by phases that nest or overlap.
+    """High-water marks that there is only one set of, shared by phases that nest or overlap.
 
-    Starting a phase resets the mark, so what it stood at is first put down for the phases still open: an outer phase
+    Starting a phase resets the marks, so what they stood at is first put down for the phases still open: an outer phase
     keeps the peak it had before an inner one began.
 
     Args:
-        read: returns the mark since the last reset, in bytes.
-        reset: sets the mark back to the present use.
+        read: returns the marks since the last reset, in bytes.
+        reset: sets the marks back to the present use.
     """
 
-    def __init__(self, read: Callable[[], int], reset: Callable[[], None]) -> None:
+    def __init__(self, read: Callable[[], Marks], reset: Callable[[], None]) -> None:
         self._read = read
         self._reset = reset
         self._open: list[Phase] = []
         self._lock = threading.Lock()
 
     def begin(self) -> Phase:
-        """Reset the mark and return a new phase."""
+        """Reset the marks and return a new phase."""
         with self._lock:
-            mark = self._read()
+            marks = self._read()
             for phase in self._open:
-                phase.peak_bytes = max(phase.peak_bytes, mark)
+                phase.peak = _higher(phase.peak, marks)
             self._reset()
-            started = Phase()
+            started = Phase(self._read())  # just after a reset the mark is the present use
             self._open.append(started)
             return started
 
-    def end(self, phase: Phase) -> int:
-        """Close the phase and return its peak in bytes."""
+    def end(self, phase: Phase) -> Marks:
+        """Close the phase and return its peaks in bytes."""
         with self._lock:
             self._open.remove(phase)
-            return max(phase.peak_bytes, self._read())
+            return _higher(phase.peak, self._read())
+
+
+def _higher(one: Marks, other: Marks) -> Marks:
+    return tuple(max(pair) for pair in zip(one, other, strict=True))
 
 
 def cuda_high_water(index: int, cuda: CudaMemory) -> HighWater:
-    """Return the mark of torch's caching allocator on one GPU."""
-    return HighWater(lambda: cuda.max_memory_allocated(index), lambda: cuda.reset_peak_memory_stats(index))
+    """Return the marks of torch's caching allocator on one GPU: allocated, then reserved."""
+    return HighWater(
+        lambda: (cuda.max_memory_allocated(index), cuda.max_memory_reserved(index)),
+        lambda: cuda.reset_peak_memory_stats(index),
+    )
 
 
 def kernel_high_water(proc: Path = PROC_SELF) -> HighWater:
@@ -93,7 +108,7 @@ def kernel_high_water(proc: Path = PROC_SELF) -> HighWater:
         if now["VmHWM"] > now["VmRSS"] + RESET_SLACK_BYTES:
             raise OSError("the kernel did not reset the high-water mark")
 
-    return HighWater(lambda: status_bytes()["VmHWM"], reset)
+    return HighWater(lambda: (status_bytes()["VmHWM"],), reset)
 
 
 _KERNEL = kernel_high_water()  # one in the process, as the mark itself is
@@ -101,12 +116,20 @@ _GPUS: dict[int, HighWater] = {}
 
 
 class MarkedPeak:
-    """A phase's peak by a high-water mark."""
+    """A phase's peak by a high-water mark.
 
-    def __init__(self, mark: HighWater, scope: str, source: str) -> None:
+    Args:
+        mark: the marks; the first is the peak, a second one what the allocator held.
+        scope: of the readings.
+        source: of the peak.
+        reserved_source: of the second mark, where there is one.
+    """
+
+    def __init__(self, mark: HighWater, scope: str, source: str, reserved_source: str | None = None) -> None:
         self._mark = mark
         self._scope = scope
         self._source = source
+        self._reserved_source = reserved_source
 
     def start(self) -> None:
         """Reset the mark."""
@@ -114,13 +137,31 @@ class MarkedPeak:
 
     def stop(self) -> None:
         """Read the mark."""
-        self._peak_bytes = self._mark.end(self._phase)
+        self._peak = self._mark.end(self._phase)
 
     def reading(self) -> Reading:
         """Return the peak in bytes, or why there is none."""
-        if self._peak_bytes == 0:
+        return self._of(self._peak[0], self._source)
+
+    def over_start(self) -> Reading:
+        """Return the peak less what was in use at the start."""
+        return _over(self.reading(), self._phase.start[0])
+
+    def reserved(self) -> Reading | None:
+        """Return the peak of what the allocator held; None on a CPU."""
+        return self._of(self._peak[1], self._reserved_source) if self._reserved_source else None
+
+    def _of(self, peak_bytes: int, source: str) -> Reading:
+        if peak_bytes == 0:
             return unmeasured("B", self._scope, "nothing was allocated there in this phase")
-        return Reading(value=self._peak_bytes, unit="B", scope=self._scope, source=self._source)
+        return Reading(value=peak_bytes, unit="B", scope=self._scope, source=source)
+
+
+def _over(peak: Reading, start_bytes: int) -> Reading:
+    if peak.value is None:
+        return peak
+    source = f"{peak.source}, less what was in use at the start"
+    return peak.model_copy(update={"value": max(0, peak.value - start_bytes), "source": source})
 
 
 class SampledPeak:
@@ -139,6 +180,7 @@ class SampledPeak:
 
     def start(self) -> None:
         """Start the sampling thread."""
+        self._start_bytes = resident_bytes()
         self._life_bytes = self._life_peak()
         self._poller.start()
 
@@ -155,6 +197,13 @@ class SampledPeak:
             return Reading(value=self._exact_bytes, unit="B", scope="this process", source="getrusage maximum")
         source = f"resident set sampled every {SAMPLE_INTERVAL_S:g} s"
         return Reading(value=self._peak_bytes, unit="B", scope="this process", source=source)
+
+    def over_start(self) -> Reading:
+        """Return the peak less what was in use at the start."""
+        return _over(self.reading(), self._start_bytes)
+
+    def reserved(self) -> None:
+        """Return None: nothing is reserved on a CPU."""
 
     def _sample(self) -> None:
         self._peak_bytes = max(self._peak_bytes, resident_bytes())
@@ -177,6 +226,13 @@ class MemoryMeter(Meter):
         """Return the peak."""
         return self._peak.reading()
 
+    def details(self) -> dict[str, Any]:
+        """Return the peak over the start and, on CUDA, what the allocator held."""
+        return {
+            "memory_over_start_bytes": self._peak.over_start(),
+            "reserved_memory_bytes": self._peak.reserved(),
+        }
+
     def _started(self) -> MarkedPeak | SampledPeak:
         if self.device.kind == "cuda":
             return self._started_on_gpu()
@@ -189,7 +245,8 @@ class MemoryMeter(Meter):
 
         index = self.device.cuda_index()
         mark = _GPUS.setdefault(index, cuda_high_water(index, torch.cuda))
-        peak = MarkedPeak(mark, f"GPU {index}, torch allocator", "torch.cuda.max_memory_allocated")
+        allocated, reserved = "torch.cuda.max_memory_allocated", "torch.cuda.max_memory_reserved"
+        peak = MarkedPeak(mark, f"GPU {index}, torch allocator", allocated, reserved)
         peak.start()
         return peak
 

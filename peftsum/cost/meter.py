@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from peftsum.cost.readings import Reading, Unit
 from peftsum.cost.section import Cost
@@ -69,6 +69,9 @@ class Meter(ABC):
         self.cost = cost
         self.device = device
 
+    def prepare(self) -> None:  # noqa: B027  # most meters have nothing to open
+        """Open what is read, before anything is timed and before the device is touched."""
+
     @abstractmethod
     def start(self) -> None:
         """Begin the window."""
@@ -80,6 +83,10 @@ class Meter(ABC):
     @abstractmethod
     def reading(self) -> Reading:
         """Return what was read; called once, after :meth:`stop`."""
+
+    def details(self) -> dict[str, Any]:
+        """Return further fields of Readings, by name; called once, after :meth:`reading`."""
+        return {}
 
 
 class Poller:

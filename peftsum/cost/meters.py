@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from peftsum.cost import METERS
 from peftsum.cost.combine import combine
 from peftsum.cost.meter import Device, Meter, describe
+from peftsum.cost.parts import count_parts
 from peftsum.cost.readings import Reading, Readings, unmeasured
 from peftsum.cost.section import Cost
 from peftsum.exceptions import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Measurement", "combine", "measure"]
 
@@ -33,6 +38,7 @@ class Measurement:
         self._failures: dict[str, str] = {}
         self._unsynchronised: str | None = None
         self._readings: Readings | None = None
+        self._memory_parts: dict[str, int] = {}
 
     @property
     def readings(self) -> Readings:
@@ -47,16 +53,43 @@ class Measurement:
 
     def start(self) -> None:
         """Start every meter, the clock last so that it does not time the others."""
+        for name, meter in self._meters.items():
+            self._try(name, meter.prepare)
         self._synchronise()
         for name, meter in reversed(self._meters.items()):
             self._try(name, meter.start)
+
+    def count_parts(self, model: torch.nn.Module, optimizer: Any = None) -> None:
+        """Note the bytes of the model's and the optimizer's parts, once a phase: while there are gradients.
+
+        Args:
+            model: what is trained or asked.
+            optimizer: of torch, after its first step; None where nothing is trained.
+        """
+        if not self._memory_parts:
+            try:
+                self._memory_parts = count_parts(model, optimizer)
+            except Exception:  # a meter must never cost the user the run it stands around
+                log.debug("the parts of the memory were not counted", exc_info=True)
+                self._memory_parts = {}
 
     def stop(self) -> None:
         """Stop every meter, the clock first, and put the readings together."""
         self._synchronise()
         for name, meter in self._meters.items():
             self._try(name, meter.stop)
-        self._readings = Readings.model_validate({name: self._reading(name) for name in self._meters})
+        found: dict[str, Any] = {name: self._reading(name) for name in self._meters}
+        for name, meter in self._meters.items():
+            if name not in self._failures:
+                found |= self._details(meter)
+        self._readings = Readings.model_validate(found | {"memory_parts": self._memory_parts})
+
+    def _details(self, meter: Meter) -> dict[str, Any]:
+        try:
+            return meter.details()
+        except Exception:
+            log.debug("a meter's details failed", exc_info=True)
+            return {}
 
     def _synchronise(self) -> None:
         try:

@@ -1,94 +1,80 @@
-"""CPU package energy by RAPL, from the powercap files of Linux."""
+"""RAPL, the energy counters of Intel's and AMD's CPUs, from the powercap files of Linux."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from peftsum.cost.meter import Poller
+from peftsum.cost.component import WHOLE
+from peftsum.cost.counters import CounterSet, Domain
 
 POWERCAP = Path("/sys/class/powercap")
-MICROJOULES_PER_JOULE = 1e6
 # A counter wraps at 2**32 of its units: 65 to 262 kJ, so in under four minutes at 300 W. Two wraps between two looks
 # cannot be told from none, so the counters are looked at more often than that.
 POLL_INTERVAL_S = 30.0
-# Top-level zones only. A subzone (intel-rapl:0:0, "core" or "uncore") is part of its package; "dram" and "psys" are not
-# packages; intel-rapl-mmio:0 is the same package by another way. AMD's zones carry Intel's name.
+# Top-level zones only. A subzone such as intel-rapl:0:0 ("core" or "uncore") is part of its package, but for "dram",
+# which stands beside it. intel-rapl-mmio:0 is the same package by another way. AMD's zones carry Intel's name.
 ZONE = re.compile(r"intel-rapl:\d+")
+SUBZONE = re.compile(r"intel-rapl:\d+:\d+")
+REMEDY = "the counters are root's since CVE-2020-8694; `sudo chmod a+r {}` opens them until the next start"
 
 
-@dataclass
-class Package:
-    """One CPU package and how far its counter was read."""
+def rapl_counters(root: Path = POWERCAP) -> CounterSet:
+    """Return the RAPL counters of this machine.
 
-    folder: Path
-    name: str
-    range_uj: int
-    last_uj: int
+    Args:
+        root: the powercap folder.
+    """
+    return CounterSet("RAPL counter", lambda: find_domains(root), POLL_INTERVAL_S)
 
-    def advance_uj(self) -> int:
-        """Return the microjoules since the last call, across one wrap of the counter."""
-        now_uj = _read_int(self.folder / "energy_uj")
-        moved_uj = now_uj - self.last_uj
-        self.last_uj = now_uj
-        return moved_uj if moved_uj >= 0 else moved_uj + self.range_uj
+
+def find_domains(root: Path) -> list[Domain]:
+    """Return the domains under a powercap folder: each CPU package, and its memory where the chip counts it.
+
+    ``psys``, the whole board, holds the packages and is taken only where no package is there.
+
+    Raises:
+        FileNotFoundError: there are none.
+        PermissionError: they are there and closed to this user.
+        OSError: one cannot be read.
+    """
+    zones = {path: _read_name(path) for path in sorted(root.glob("intel-rapl:*"))}
+    top = {path: name for path, name in zones.items() if ZONE.fullmatch(path.name)}
+    packages = {path: name for path, name in top.items() if name.startswith("package")}
+    boards = {path: name for path, name in top.items() if name == "psys"}
+    found = [_domain(path, "cpu", f"CPU {name} ({WHOLE})") for path, name in (packages or boards).items()]
+    if not found:
+        raise FileNotFoundError("no RAPL package counter on this machine")
+    for path, name in zones.items() if packages else ():
+        if name == "dram" and SUBZONE.fullmatch(path.name):
+            package = packages.get(path.with_name(path.name.rpartition(":")[0]))
+            if package is not None:
+                found.append(_domain(path, "ram", f"RAM of {package} ({WHOLE})"))
+    return found
+
+
+def _domain(zone: Path, kind: Literal["cpu", "ram"], scope: str) -> Domain:
+    counter = zone / "energy_uj"
+    try:
+        range_uj = _read_int(zone / "max_energy_range_uj")
+        _read_int(counter)
+    except PermissionError as error:
+        raise PermissionError(f"{counter} is closed to this user: {REMEDY.format(_pattern(zone))}") from error
+    return Domain(kind, scope, partial(_read_int, counter), range_uj)
+
+
+def _pattern(zone: Path) -> str:
+    return f"{zone.parent}/intel-rapl:*/energy_uj"
 
 
 def _read_int(path: Path) -> int:
     return int(path.read_text())
 
 
-def find_packages(root: Path) -> list[Package]:
-    """Return the CPU packages under a powercap folder, their counters read once.
-
-    Raises:
-        OSError: there are none, or one cannot be read (the counters are root's since CVE-2020-8694).
-    """
-    zones = sorted(path for path in root.glob("intel-rapl:*") if ZONE.fullmatch(path.name))
-    named = [(zone, (zone / "name").read_text().strip()) for zone in zones]
-    packages = [
-        Package(zone, name, _read_int(zone / "max_energy_range_uj"), _read_int(zone / "energy_uj"))
-        for zone, name in named
-        if name.startswith("package")
-    ]
-    if not packages:
-        raise FileNotFoundError("no RAPL package counter on this machine")
-    return packages
-
-
-class RaplCounter:
-    """Joules of all CPU packages between start and stop; whatever ran on them counts, DRAM does not.
-
-    Args:
-        root: the powercap folder.
-    """
-
-    def __init__(self, root: Path = POWERCAP) -> None:
-        self._root = root
-        self._energy_uj = 0
-        self._poller = Poller(self._advance, POLL_INTERVAL_S)
-
-    def start(self) -> None:
-        """Read the counters for the first time.
-
-        Raises:
-            OSError: no package counter can be read.
-        """
-        self._packages = find_packages(self._root)
-        self.scope = f"CPU {', '.join(package.name for package in self._packages)} (all processes, no DRAM)"
-        self._poller.start()
-
-    def stop(self) -> float:
-        """Return the joules since start.
-
-        Raises:
-            OSError: a counter can no longer be read, or none moved (virtual machines show such counters).
-        """
-        self._poller.stop()
-        if self._energy_uj == 0:
-            raise OSError("the RAPL counters did not move")
-        return self._energy_uj / MICROJOULES_PER_JOULE
-
-    def _advance(self) -> None:
-        self._energy_uj += sum(package.advance_uj() for package in self._packages)
+def _read_name(zone: Path) -> str:
+    try:
+        return (zone / "name").read_text().strip()
+    except OSError:
+        return ""

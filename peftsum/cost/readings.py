@@ -10,6 +10,8 @@ from peftsum.section import Record
 
 Unit = Literal["s", "B", "J"]
 
+NOTHING_TRAINED = "nothing was trained"
+
 
 class Reading(Record):
     """One cost. Unmeasured is ``value=None`` with a reason, never 0."""
@@ -59,4 +61,16 @@ class Readings(Record):
     memory_over_start_bytes: Reading | None = None
     """The peak less what was in use when the phase began."""
     memory_parts: dict[str, int] = Field(default_factory=dict)
-    """Bytes of the parts that torch can count ("weights", "gradients", "optimizer"), at the end of the phase."""
+    """Bytes of the parts that torch can count ("weights", "gradients", …); of a training, after its first step."""
+    codecarbon_j: Reading | None = None
+    """codecarbon's figure for the same phase, where the recipe asks for it: a check, in no sum."""
+
+
+def untrained() -> Readings:
+    """Return what a training takes that there was none of: no time and no energy, which is known and not measured."""
+    nothing = {"scope": "training", "source": NOTHING_TRAINED}
+    return Readings(
+        wall_s=Reading(value=0.0, unit="s", **nothing),
+        peak_memory_bytes=unmeasured("B", "training", NOTHING_TRAINED),
+        energy_j=Reading(value=0.0, unit="J", **nothing),
+    )

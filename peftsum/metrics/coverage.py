@@ -1,41 +1,23 @@
 """Which turns of a dialogue a summary takes up, whose they are, and where the others lie.
 
 A turn is covered when the summary has at least a third of its content words. Words are compared by their Porter stems;
-function words, words of one or two letters and the names of the speakers are no content words, and a turn without any
-("Yes, sure.") is neither covered nor missed. It is a count of shared words: saying the same in other words counts as
-missed, and a turn may be covered that the summary gets wrong.
+function words, negations, words of one or two letters and the names of the speakers are no content words, and a turn
+without any ("Yes, sure.") is neither covered nor missed. It is a count of shared words: saying the same in other words
+counts as missed, and a turn may be covered that the summary gets wrong.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from peftsum.dialogue_text import parse_turns
-from peftsum.metrics.rouge import CachedTokenizer
+from peftsum.metrics.words import carries_content, is_number, normalised, tokens
 from peftsum.section import Record
 
 COVERED_PARTS = 3  # one of three parts of a turn's content words: a third
-WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]{3,}")  # numbers whole ("1,080", "7:30"), words of 3 letters and more
-
-# Words that carry little of what a turn says: function words, and what people say to keep a conversation going.
-FUNCTION_WORDS = frozenset(
-    """
-    about above after again against ago all almost already also although always and another any anybody anyone anything
-    anyway are aren around back because been before being below between both but bye can cannot could couldn course
-    dear did didn does doesn doing don done down each either else enough even ever every everybody everyone everything
-    few for from get gets getting going gonna good goodbye got had hadn has hasn have haven having hello her here hers
-    herself him himself his how however into isn its itself just know least let lets like little maybe mean might mine
-    more most much must myself neither never nobody none nor not nothing now off okay once one only other others our
-    ours out over own perhaps please quite rather really right said same say says see shall she should shouldn since
-    some somebody someone something sometimes soon sorry still such sure tell than thank thanks that the their theirs
-    them themselves then there these they thing things think this those though through too under until very want was
-    wasn way welcome well were weren what whatever when where whether which while who whole whom whose why will with
-    within without won would wouldn wow yeah yes yet you your yours yourself
-    """.split()  # noqa: SIM905  # a list of quoted words would take four times the lines
-)
+MIN_LETTERS = 3
 
 
 class Coverage(Record):
@@ -110,12 +92,6 @@ def _turn_words(dialogue: str) -> tuple[_Told, ...]:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Return the stems of the words that say what a text is about, and its numbers."""
-    stem = _tokenizer().stem
-    words = WORD.findall(text.casefold())
-    return frozenset(word if word[0].isdigit() else stem(word) for word in words if word not in FUNCTION_WORDS)
-
-
-@functools.cache
-def _tokenizer() -> CachedTokenizer:
-    return CachedTokenizer()
+    """Return the stems of the words that say what a text is about, and its numbers in digits."""
+    words = filter(carries_content, tokens(text))
+    return frozenset(normalised(word) for word in words if is_number(word) or len(word) >= MIN_LETTERS)

@@ -15,7 +15,7 @@ __all__ = ["write_report"]
 
 
 def write_report(comparison: Comparison, out: Path) -> Path:
-    """Write ``index.html``, ``report.md``, CSVs of results, differences and slices, ``comparison.json``, figures.
+    """Write ``index.html``, ``report.md``, the CSVs, ``comparison.json`` and the figures.
 
     A figure is a PNG with its data as a CSV of the same name.
 
@@ -31,7 +31,9 @@ def write_report(comparison: Comparison, out: Path) -> Path:
     """
     from peftsum.artifacts import storage_errors, write_bytes, write_record, write_text
     from peftsum.report.figures import FILES, draw_figures
+    from peftsum.report.figures.costs import CHOSEN
     from peftsum.report.hard import slices_csv
+    from peftsum.report.inference import inference_csv
     from peftsum.report.page import render_html, render_markdown
     from peftsum.report.results import results_csv
     from peftsum.report.significance import differences_csv
@@ -45,12 +47,16 @@ def write_report(comparison: Comparison, out: Path) -> Path:
         write_text(out / picture.data_file, picture.csv)
     write_text(out / "slices.csv", slices_csv(comparison, slicing))
     write_text(out / "results.csv", results_csv(comparison))
+    write_text(out / "inference.csv", inference_csv(comparison))
     write_text(out / "differences.csv", differences_csv(comparison))
     write_record(out / "comparison.json", comparison)
     write_text(out / "report.md", markdown)
     write_text(out / "index.html", page)
     with storage_errors(out):
         # A figure of a former report that this one cannot draw would be taken for part of it.
-        for stale in set(FILES) - {name for picture in pictures for name in (picture.file, picture.data_file)}:
+        chosen = {path.name for kind in ("png", "csv") for path in out.glob(f"{CHOSEN}*.{kind}")}
+        for stale in (set(FILES) | chosen) - {
+            name for picture in pictures for name in (picture.file, picture.data_file)
+        }:
             (out / stale).unlink(missing_ok=True)
     return out / "index.html"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from peftsum.comparison import Comparison
+from peftsum.cost.disclosure import disclose
+from peftsum.report.ledger import ledger_section
 from peftsum.report.tables import Cell, glance_table, scores_table
+from peftsum.units import format_grams
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,6 +49,22 @@ def render_table(comparison: Comparison) -> Table:
         cells = [rouge_1, rouge_2, rouge_l, half, row.cells[1], *row.cells[cost_from:]]
         table.add_row(Text(row.name), *(text(cell) for cell in cells))
     return table
+
+
+def cost_lines(comparison: Comparison) -> list[str]:
+    """Return the cost side in lines: what to choose, whether the ranking could turn, forecasts, carbon."""
+    section = ledger_section(comparison)
+    forecast = [f"Forecasts: {section.forecast_note}"] if section.forecasts is not None else []
+    return [*(f"- {sentence}" for sentence in section.advice), *section.order, *forecast, *_carbon(comparison)]
+
+
+def _carbon(comparison: Comparison) -> list[str]:
+    """Return the carbon of each training in one line; the page has ranges, money and the lines for model cards."""
+    trained = [s for s in comparison.systems if s.train is not None]
+    found = {s.system: disclose(s.train, comparison.cost).total_carbon_g.value for s in trained}
+    told = [f"{name} {format_grams(grams)}" for name, grams in found.items() if grams is not None]
+    place = comparison.cost.region or "an unstated place (cost.region)"
+    return [f"CO2-equivalent of training at {place}: {', '.join(told)}; ranges are in the report."] if told else []
 
 
 def _caption(comparison: Comparison) -> str:

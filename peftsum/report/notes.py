@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from peftsum.comparison import Comparison, System
-from peftsum.cost.readings import Reading
-from peftsum.report.results import shown_errors
+from peftsum.cost.readings import NOTHING_TRAINED, Reading
+from peftsum.report.results import checked_errors, shown_errors, unranking_errors
 from peftsum.report.text import REFERENCES, error_explanation, error_label, listed
 from peftsum.seen import describe_seen
 from peftsum.version import __version__
@@ -54,6 +54,24 @@ def error_notes(comparison: Comparison) -> list[tuple[str, str]]:
     return [(label, text) for label, text in notes if text is not None]
 
 
+def error_cautions(comparison: Comparison) -> list[str]:
+    """Return what keeps the error rates of this comparison from being read for more than they are."""
+    notes = []
+    if any(checked_errors(name) for name in shown_errors(comparison)):
+        notes.append(
+            "The detectors were fitted on summaries of short chats that were right more often than not. On other "
+            "dialogues they flag what people write, too: of human summaries of the built-in dialogues 84 % for any "
+            "error. A high rate may therefore lie in the data as much as in a system."
+        )
+    silent = unranking_errors(comparison)
+    if silent:
+        notes.append(
+            f"{listed([error_label(name) for name in silent])}: the rate is near 0 % in every system or near 100 % in "
+            f"every one, so it cannot rank them."
+        )
+    return notes
+
+
 def cost_sources(comparison: Comparison) -> list[tuple[str, str]]:
     """Return for each cost and way of reading it: what it covers, where it comes from, and for which systems."""
     phases = (("train", "training"), ("evaluate", "generation"))
@@ -75,7 +93,11 @@ def _reading(system: System, phase: str, name: str) -> Reading | None:
 
 
 def _source(reading: Reading) -> str:
+    if reading.source == NOTHING_TRAINED:
+        return reading.source
     if not reading.estimated:
         return f"measured by {reading.source}; covers {reading.scope}"
+    if " + estimate: " in reading.source:  # a counter for one component, a model for another
+        return f"an estimate in part: {reading.source}; covers {reading.scope}"
     source = reading.source.removeprefix("estimate: ")
     return f"an estimate, not a measurement: {source}; covers {reading.scope}"

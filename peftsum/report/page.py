@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from peftsum.comparison import Comparison, verdict, verdict_basis
 from peftsum.report.figures import Picture, missing_figures
 from peftsum.report.hard import hard_section
-from peftsum.report.notes import cost_sources, error_notes, facts, scope_note
+from peftsum.report.ledger import ledger_section
+from peftsum.report.notes import cost_sources, error_cautions, error_notes, facts, scope_note
 from peftsum.report.results import empty_cells
 from peftsum.report.significance import significance
 from peftsum.report.tables import errors_table, front_table, generation_table, glance_table, scores_table
@@ -111,9 +112,11 @@ def _context(comparison: Comparison, slicing: Slicing | None) -> dict[str, Any]:
         "generation": generation_table(comparison),
         "front": front_table(comparison),
         "hard": hard_section(comparison, slicing),
+        "ledger": ledger_section(comparison),
         "missing_figures": missing_figures(comparison, slicing),
         "small": SMALL,
         "error_notes": error_notes(comparison),
+        "error_cautions": error_cautions(comparison),
         "facts": facts(comparison),
         "cost_sources": cost_sources(comparison),
         "empty": empty_cells(comparison),

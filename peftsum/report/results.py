@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from peftsum.comparison import COSTS, ROUGES, Comparison, System, rouge, train_reading
 from peftsum.cost.readings import Reading
 from peftsum.metrics.errors.fitted import Checked
+from peftsum.report.ledger_columns import ledger_cells, ledger_columns, ledger_reason
 from peftsum.units import format_bytes
 
 Value = str | int | float | None
+NEAR = 0.05  # of 0 or 1: where every system is as near, differences are smaller than a detector's own mistakes
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,20 @@ def shown_errors(comparison: Comparison) -> list[str]:
 
 
 def checked_errors(name: str) -> Checked | None:
-    """Return how the detector did on FacEval, the larger of the labelled sets, or None for what is no detector."""
+    """Return how the detector did on the first set that labels its error, FacEval but for one; None for no detector."""
     from peftsum.metrics.errors import FITTED, fitted
 
-    return fitted().detectors[name].checked["faceval"] if name in FITTED else None
+    return next(iter(fitted().detectors[name].checked.values())) if name in FITTED else None
+
+
+def unranking_errors(comparison: Comparison) -> list[str]:
+    """Return the shown error rates that are near 0 in every system, or near 1 in every one: they rank nothing."""
+    found = []
+    for name in shown_errors(comparison):
+        rates = [s.scores.error_rates[name].rate for s in comparison.systems if name in s.scores.error_rates]
+        if len(rates) > 1 and (max(rates) <= NEAR or min(rates) >= 1 - NEAR):
+            found.append(name)
+    return found
 
 
 def result_columns(comparison: Comparison) -> list[str]:
@@ -51,7 +63,8 @@ def result_columns(comparison: Comparison) -> list[str]:
     scores = [f"{name}_{part}" for name in ROUGES for part in ("f", "low", "high")]
     sizes = ["trainable_params", "total_params", "adapter_bytes"]
     costs = ["peak_memory_bytes", "train_wall_s", "train_energy_j", "train_energy_source"]
-    return ["system", "method", "quantize", "base", "n", *scores, *sizes, *costs, *error_names(comparison)]
+    ledger = ledger_columns(comparison)
+    return ["system", "method", "quantize", "base", "n", *scores, *sizes, *costs, *ledger, *error_names(comparison)]
 
 
 def result_row(comparison: Comparison, system: System) -> dict[str, Value]:
@@ -77,6 +90,7 @@ def result_row(comparison: Comparison, system: System) -> dict[str, Value]:
         "train_energy_j": COSTS["train_energy_j"].of(system),
         "train_energy_source": _source(energy),
     }
+    row |= ledger_cells(comparison, system)
     rates = system.scores.error_rates
     return row | {name: rates[name].rate if name in rates else None for name in error_names(comparison)}
 
@@ -102,14 +116,16 @@ def empty_cells(comparison: Comparison) -> list[EmptyCells]:
     for system in comparison.systems:
         for column, value in result_row(comparison, system).items():
             if value is None:
-                by_system.setdefault((system.system, _reason(system, column)), []).append(column)
+                by_system.setdefault((system.system, _reason(comparison, system, column)), []).append(column)
     grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (name, reason), columns in by_system.items():
         grouped.setdefault((reason, tuple(columns)), []).append(name)
     return [EmptyCells(systems, list(columns), reason) for (reason, columns), systems in grouped.items()]
 
 
-def _reason(system: System, column: str) -> str:
+def _reason(comparison: Comparison, system: System, column: str) -> str:
+    if (reason := ledger_reason(comparison, system, column)) is not None:
+        return reason
     if column == "adapter_bytes" and system.method == "full":
         size = "" if system.model_bytes is None else f" of {format_bytes(system.model_bytes)}"
         return f"full fine-tuning saves a whole model{size}, not an adapter"

@@ -7,9 +7,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peftsum.comparison import ALPHA, POINTS, ROUGES, Comparison, Contrast, contrasts, reference_system
+from peftsum.comparison import ALPHA, POINTS, ROUGES, Comparison, Contrast, contrasts, error_contrasts, reference_system
+from peftsum.report.results import shown_errors
 from peftsum.report.tables import Cell, Row, Table
-from peftsum.report.text import ROUGE_LABELS, listed, signed
+from peftsum.report.text import ROUGE_LABELS, error_label, listed, signed
 from peftsum.units import format_probability
 
 OUTCOMES = {"better": "better", "worse": "worse", "unclear": "no difference that this test set can show"}
@@ -22,11 +23,14 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Significance:
-    """The section of the report: a table for ROUGE-L, one for the other scores, and how to read them."""
+    """The section of the report: a table for ROUGE-L, one for the other scores, one for errors, how to read them."""
 
     main: Table
     others: Table
+    errors: Table | None
+    """Error rates that differ; None where none does."""
     notes: list[str]
+    error_notes: list[str]
     signature: str
 
 
@@ -36,19 +40,23 @@ def significance(comparison: Comparison) -> Significance | None:
     if not found:
         return None
     rest = [test for score in ROUGES if score != MAIN for test in contrasts(comparison, score)]
+    errors = error_contrasts(comparison, shown_errors(comparison))
+    real = [test for test in errors if test.shown and test.outcome != "unclear"]
     label = ROUGE_LABELS[MAIN]
     return Significance(
         main=_table(f"Differences in {label}, paired by dialogue", found),
         others=_table(f"Differences in {listed([ROUGE_LABELS[s] for s in ROUGES if s != MAIN])}", rest),
+        errors=_table("Error rates that differ, paired by dialogue", real, "percentage points") if real else None,
         notes=_notes(comparison, found),
+        error_notes=_error_notes(errors, len(real)),
         signature="; ".join(dict.fromkeys(test.signature for test in found)),
     )
 
 
-def _table(caption: str, found: Sequence[Contrast]) -> Table:
+def _table(caption: str, found: Sequence[Contrast], unit: str = "points") -> Table:
     headers = [
-        "Score",
-        "Difference in points",
+        "Score" if unit == "points" else "Error",
+        f"Difference in {unit}",
         "p, paired bootstrap",
         "p, approximate randomization",
         "p, Holm-corrected",
@@ -61,7 +69,7 @@ def _table(caption: str, found: Sequence[Contrast]) -> Table:
 def _cells(test: Contrast) -> list[Cell]:
     low, high = signed(POINTS * test.low), signed(POINTS * test.high)
     return [
-        Cell(ROUGE_LABELS[test.score]),
+        Cell(ROUGE_LABELS[test.score] if test.score in ROUGE_LABELS else error_label(test.score)),
         Cell(signed(POINTS * test.mean), (f"{low} to {high}",)),
         *(_p_cell(p) for p in (test.p_bootstrap, test.p_randomization, test.p_holm)),
         Cell(OUTCOMES[test.outcome]),
@@ -96,6 +104,23 @@ def _notes(comparison: Comparison, found: Sequence[Contrast]) -> list[str]:
     return notes
 
 
+def _error_notes(found: Sequence[Contrast], real: int) -> list[str]:
+    shown = sum(test.shown for test in found)
+    if not shown:
+        return []
+    if real:
+        outcome = (
+            f"{real} of them {'is' if real == 1 else 'are'} real; of the others this test set can show no difference"
+        )
+    else:
+        outcome = "this test set can show none"
+    return [
+        f"Of error rates {shown} differences were tested in the same way: {outcome}. As there are many rates, p is "
+        f"corrected by Holm's method for all {found[0].family} tests of error rates together; differences.csv lists "
+        "them. Fewer errors are better."
+    ]
+
+
 def _tests_note(test: Contrast) -> str:
     corrected, interval = "", ""
     if test.family > 1:
@@ -117,12 +142,13 @@ def _pairs(count: int) -> str:
 
 
 def differences_csv(comparison: Comparison) -> str:
-    """Return ``differences.csv``: a row a pair and score, scores as fractions; empty where it was not tested."""
+    """Return ``differences.csv``: a row a pair and score or error rate, as fractions; empty where it was not tested."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for score in sorted(ROUGES, key=lambda name: name != MAIN):
         writer.writerows(_csv_row(test) for test in contrasts(comparison, score))
+    writer.writerows(_csv_row(test) for test in error_contrasts(comparison, shown_errors(comparison)))
     return text.getvalue()
 
 

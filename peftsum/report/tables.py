@@ -15,17 +15,19 @@ from peftsum.comparison import (
     difference,
     full_tuning,
     gains,
-    pareto_front,
-    points,
     rouge,
     train_reading,
 )
+from peftsum.cost.disclosure import disclose
+from peftsum.cost.quantity import Quantity
 from peftsum.cost.readings import Reading
+from peftsum.ledger.axes import AXES, fair, front, placed
 from peftsum.report.results import checked_errors, shown_errors
 from peftsum.report.text import (
     NOT_MEASURED,
     NOT_TRAINED,
     ROUGE_LABELS,
+    axis_label,
     error_label,
     in_points,
     in_unit,
@@ -33,8 +35,12 @@ from peftsum.report.text import (
     rate,
     reading_origin,
     signed,
+    span,
 )
-from peftsum.units import format_bytes, format_count
+from peftsum.units import format_bytes, format_count, format_grams
+
+Form = Callable[[float], str]
+SUMMARIZING = ("inference_energy_j", "inference_wall_s")
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,14 @@ def _kind(system: System, with_base: bool) -> str:
     parts = [method, system.quantize if system.quantize != "none" else "", system.base if with_base else ""]
     kind = ", ".join(part for part in parts if part)
     return "" if kind == system.system else kind
+
+
+def quantity_cell(quantity: Quantity, form: Form) -> Cell:
+    """Return a figure with its range below it, or the reason why there is none."""
+    if quantity.value is None:
+        return Cell(NOT_MEASURED, (quantity.reason or "",), missing=True)
+    low, high = (form(end) for end in quantity.ends)
+    return Cell(form(quantity.value), (span(low, high),) if low != high else ())
 
 
 def glance_table(comparison: Comparison) -> Table:
@@ -192,31 +206,37 @@ def generation_table(comparison: Comparison) -> Table | None:
 
         return Column(header, _reading_cells(comparison, reading, lambda _: NOT_MEASURED))
 
+    def carbon(system: System) -> Cell:
+        return quantity_cell(disclose(system.evaluate, comparison.cost).carbon_g, format_grams)
+
     columns = [column("Time", "wall_s"), column("Peak memory", "peak_memory_bytes"), column("Energy", "energy_j")]
-    return _table(comparison, f"Cost of generating the {comparison.n} summaries", columns)
+    written = max((system.generated or comparison.n for system in comparison.systems), default=comparison.n)
+    caption = f"Cost of generating the {written} summaries"
+    return _table(comparison, caption, [*columns, Column("Carbon in use", carbon)])
 
 
 def front_table(comparison: Comparison) -> Table:
-    """Return for each cost which systems are on the Pareto front of ROUGE-L against it."""
+    """Return for each cost, and each pair the user chose, which systems are on its Pareto front."""
 
-    def column(cost: str) -> Column:
-        front = {point.system for point in pareto_front(points(comparison, cost))}
+    def column(up: str, across: str) -> Column:
+        winners = {point.system for point in front(comparison, up, across)}
+        places = {point.system for point in placed(comparison, up, across)}
 
         def cell(system: System) -> Cell:
-            if COSTS[cost].of(system) is None:
-                missing = NOT_TRAINED if system.method == "none" else NOT_MEASURED
-                return Cell(missing, missing=True)
-            return Cell("on the front" if system.system in front else "beaten")
+            if system.system not in places:
+                trained = across in COSTS and system.method == "none"
+                return Cell(NOT_TRAINED if trained else NOT_MEASURED, missing=True)
+            return Cell("on the front" if system.system in winners else "beaten")
 
-        return Column(f"Against {COSTS[cost].label}", cell)
+        subject = "" if up == "rougeL" else f"{axis_label(AXES[up])} against "
+        return Column(f"{subject}{AXES[across].label}" if subject else f"Against {AXES[across].label}", cell)
 
     tuned = [s for s in comparison.systems if s.method != "none"]
-    costs = [c for c in COSTS if any(COSTS[c].of(s) is not None for s in tuned)]
+    costs = [key for key in (*COSTS, *SUMMARIZING) if any(AXES[key].of(s) is not None for s in tuned)]
     # A front across energies read in different ways would compare an estimate with a measurement.
-    measured = [s for s in tuned if COSTS["train_energy_j"].of(s) is not None]
-    if "train_energy_j" in costs and not comparable(measured, "train_energy_j"):
-        costs.remove("train_energy_j")
-    return _table(comparison, "Who is on the Pareto front", [column(cost) for cost in costs])
+    costs = [key for key in costs if fair([s for s in tuned if AXES[key].of(s) is not None], key)]
+    pairs = dict.fromkeys([*(("rougeL", key) for key in costs), *comparison.pairs])
+    return _table(comparison, "Who is on the Pareto front", [column(*pair) for pair in pairs])
 
 
 def _rouge_column(name: str) -> Column:
@@ -257,6 +277,8 @@ def _cost_columns(comparison: Comparison) -> list[Column]:
         return Cell(percent(system.trainable_params / system.total_params), (format_count(system.trainable_params),))
 
     def stored(system: System) -> Cell:
+        if system.adapter_bytes == 0:
+            return Cell("nothing", ("a prompt",))
         if system.adapter_bytes is not None:
             return Cell(format_bytes(system.adapter_bytes), ("adapter",))
         if system.model_bytes is not None:

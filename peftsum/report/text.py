@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from peftsum.comparison import POINTS
-from peftsum.cost.readings import Reading
+from peftsum.comparison import POINTS, System
+from peftsum.cost.readings import NOTHING_TRAINED, Reading
+from peftsum.ledger.axes import Axis
 from peftsum.metrics import heuristics
-from peftsum.units import JOULES_PER_WATT_HOUR, format_bytes, format_joules, format_seconds, watt_hours
+from peftsum.units import (
+    JOULES_PER_WATT_HOUR,
+    format_bytes,
+    format_count,
+    format_joules,
+    format_seconds,
+    watt_hours,
+)
 from peftsum.units import signed as signed  # the tables take all their words from here
 
 ROUGE_LABELS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
@@ -20,6 +28,7 @@ ERROR_LABELS = {
     "error_negation": "Negation",
     "error_circumstance": "Time, place or amount",
     "error_hallucination": "Made up",
+    "error_predicate": "Wrong action",
     "heuristic_length": "Length (heuristic)",
     "heuristic_hallucination": "Hallucination (heuristic)",
     "heuristic_missing_key_info": "Missing key information (heuristic)",
@@ -28,11 +37,12 @@ ERROR_LABELS = {
 _KEY_WORDS = f"words of more than {heuristics.KEY_WORD_LETTERS} characters"
 ERROR_EXPLANATIONS = {
     "error_any": "the summary says something that the dialogue does not bear out, of whatever kind",
-    "error_speaker": "it says of one speaker what another said or did",
+    "error_speaker": "it says of one person what another said or did",
     "error_pronoun": "a pronoun that stands for the wrong person, or for nobody one can tell",
     "error_negation": "it affirms what was denied, or denies what was affirmed",
     "error_circumstance": "a wrong or misleading detail: when, where, how much, how, why",
     "error_hallucination": "it tells what the dialogue does not",
+    "error_predicate": "it says that somebody did, wants or thinks something else than in the dialogue",
     "heuristic_length": (
         f"the summary has fewer than {heuristics.MIN_WORDS} words, or more than {heuristics.LONG_RATIO} times as many "
         "as the reference"
@@ -99,13 +109,39 @@ def in_unit(value: float, unit: str, *, like: float | None = None) -> str:
 
 def reading_origin(reading: Reading, *, like: float | None = None) -> str:
     """Return where a value comes from: ``measured by …``, or ``estimate, …`` with its range."""
+    if reading.source == NOTHING_TRAINED:
+        return reading.source
     if not reading.estimated:
         return f"measured by {reading.source}"
     if reading.low is None or reading.high is None:
         return "estimate"
     low, high = (in_unit(value, reading.unit, like=like) for value in (reading.low, reading.high))
-    number, unit = low.rsplit(" ", 1)
-    return f"estimate, range {number if high.endswith(f' {unit}') else low} to {high}"
+    return f"estimate, {span(low, high)}"
+
+
+def axis_label(axis: Axis) -> str:
+    """Return an axis as a heading, for example ``ROUGE-L``, ``Training energy`` or ``Length (heuristic)``."""
+    if axis.key in ROUGE_LABELS:
+        return ROUGE_LABELS[axis.key]
+    return error_label(axis.key) if axis.unit == "share" else f"{axis.label[:1].upper()}{axis.label[1:]}"
+
+
+def in_axis(axis: Axis, system: System) -> str:
+    """Return a system's value on an axis in the unit a reader would choose."""
+    found = axis.of(system)
+    if found is None:
+        return NOT_MEASURED
+    if axis.unit == "points":
+        return in_points(found[0])
+    if axis.unit == "share":
+        return rate(found[0])
+    return format_count(round(found[0])) if axis.unit == "count" else in_unit(found[0], axis.unit)
+
+
+def span(low: str, high: str) -> str:
+    """Return a range, its unit once where both ends have the same, for example ``range 105 to 465 J``."""
+    number, _, unit = low.partition(" ")
+    return f"range {number if high.partition(' ')[2] == unit else low} to {high}"
 
 
 def listed(items: list[str]) -> str:

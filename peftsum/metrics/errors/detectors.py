@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from peftsum.metrics.errors import evidence
 from peftsum.metrics.errors.evidence import Evidence, Read
-from peftsum.metrics.errors.fitted import fitted
+from peftsum.metrics.errors.fitted import Logit, fitted
 from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
 from peftsum.metrics.errors.signals import ReferenceReading, attributions, dialogue_signals, reference_signals
 from peftsum.registry import Registry
@@ -28,6 +28,7 @@ FITTED: Registry[Callable[[Read], Evidence]] = Registry(
         "error_negation": evidence.negation,
         "error_circumstance": evidence.circumstance,
         "error_hallucination": evidence.hallucination,
+        "error_predicate": evidence.predicate,
     },
 )
 RULES: Registry[Callable[[Read], Evidence]] = Registry(
@@ -40,6 +41,11 @@ RULES: Registry[Callable[[Read], Evidence]] = Registry(
     },
 )
 NEED_REFERENCES = frozenset(("error_missing_key_info", "error_focus"))
+
+
+NEEDED = {"error_negation": "denials"}
+"""Error to the signal without which there is none. Where neither the summary nor what it rests on denies anything, no
+negation can be wrong; without this a summary far from its reference would be flagged, whatever it says."""
 
 
 class Finding(Record):
@@ -65,7 +71,7 @@ def read(
     reading = DialogueReading(dialogue) if isinstance(dialogue, str) else dialogue
     words = SummaryReading(summary, reading)
     attributed = attributions(words, reading, fitted().clues if clues is None else clues)
-    return Read(words, reading, attributed, [ReferenceReading(text) for text in references])
+    return Read(words, reading, attributed, [ReferenceReading(text, reading) for text in references])
 
 
 def signals(read: Read) -> dict[str, float]:
@@ -73,7 +79,14 @@ def signals(read: Read) -> dict[str, float]:
     found = dialogue_signals(read.summary, read.dialogue, read.attributed)
     if read.references:
         found |= reference_signals(read.summary, read.dialogue, read.references)
+        found["denials"] = float(found["denials"] > 0 or any(r.negations for r in read.references))
     return found
+
+
+def weigh(error: str, logit: Logit, found: Mapping[str, float]) -> float:
+    """Return the weight of the evidence for an error, 0 to 1, by the signals; 0 where one is lacking that it needs."""
+    needed = NEEDED.get(error)
+    return logit.probability(found) if needed is None or found[needed] > 0 else 0.0
 
 
 def find_errors(summary: str, dialogue: str | DialogueReading, references: Sequence[str] = ()) -> list[Finding]:
@@ -90,7 +103,7 @@ def find_errors(summary: str, dialogue: str | DialogueReading, references: Seque
     for name, point in FITTED.items():
         fit = fitted().detectors[name]
         logit = fit.with_references if parts.references else fit.without_references
-        probability = logit.probability(found) if parts.summary.tokens else 0.0
+        probability = weigh(name, logit, found) if parts.summary.tokens else 0.0
         findings.append(_finding(name, probability > THRESHOLD, probability, point(parts)))
     for name, rule in RULES.items():
         if name in NEED_REFERENCES and not parts.references:

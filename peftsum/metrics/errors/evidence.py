@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from peftsum.metrics.errors.attribution import Attribution
 from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
 from peftsum.metrics.errors.signals import ReferenceReading, flip, new_content, new_numbers
-from peftsum.metrics.errors.words import CIRCUMSTANCES, PRONOUNS, carries_content, is_negation, is_number, normalised
+from peftsum.metrics.words import CIRCUMSTANCES, PRONOUNS, carries_content, is_negation, is_number, normalised
 
 FEW_WORDS = 5  # a shorter summary says next to nothing
 LONG_SHARE = 0.5  # a summary longer than half its dialogue summarises nothing
@@ -53,6 +53,14 @@ def speaker(read: Read) -> Evidence:
     return Evidence([*doubted.clause.subjects, *filter(carries_content, doubted.clause.tokens)], sorted(doubted.turns))
 
 
+def predicate(read: Read) -> Evidence:
+    """Return what the clause tells whose subject is least likely, with the turns that hold its words."""
+    doubted = _doubted(read)
+    return (
+        Evidence(list(filter(carries_content, doubted.clause.tokens)), sorted(doubted.turns)) if doubted else Evidence()
+    )
+
+
 def pronoun(read: Read) -> Evidence:
     """Return the pronouns, with the turns of the clauses they stand in."""
     words = [token for token in read.summary.tokens if token in PRONOUNS]
@@ -61,8 +69,9 @@ def pronoun(read: Read) -> Evidence:
 
 
 def negation(read: Read) -> Evidence:
-    """Return the clauses that deny what their turn affirms, or the other way round."""
+    """Return the clauses that deny what their turn affirms, or the other way round; else those that deny at all."""
     flipped = [a for a in read.attributed if flip(a, read.dialogue)]
+    flipped = flipped or [a for a in read.attributed if a.turns and a.clause.negated]
     words = [t for a in flipped for t in a.clause.tokens if is_negation(t) or carries_content(t)]
     return Evidence(words, sorted({a.turns[0] for a in flipped}))
 

@@ -6,7 +6,7 @@ import re
 from itertools import combinations
 
 from peftsum.metrics.errors.readings import DialogueReading
-from peftsum.metrics.errors.words import tokens
+from peftsum.metrics.words import tokens
 
 
 def exchanged(summary: str, dialogue: DialogueReading) -> list[tuple[tuple[str, str], str]]:

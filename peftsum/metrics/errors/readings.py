@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from peftsum.dialogue_text import Turn, parse_turns
-from peftsum.metrics.errors.words import (
+from peftsum.metrics.errors.sayings import Saying, addressees, sayings, third_parties
+from peftsum.metrics.words import (
     AGREEMENT,
     FIRST_PERSON,
     SECOND_PERSON,
@@ -69,12 +70,32 @@ class DialogueReading:
             if parts:
                 self.names.setdefault(parts[0], speaker)
                 self.names.setdefault(speaker.lower(), speaker)
+        named = third_parties(dialogue, [t.turn for t in self.turns])
+        self.third_parties = [name for name in named if name.lower() not in self.names and name not in self.speakers]
+        self.parties = [*self.speakers, *self.third_parties]
+        self.party_names = {**{name.lower(): name for name in self.third_parties}, **self.names}
         self.stream = [normalised(token) for turn in self.turns for token in turn.tokens]
         self.vocabulary = frozenset(self.stream)
 
     def speaker_of(self, token: str) -> str | None:
         """Return the speaker that a token of a summary names, or None."""
         return self.names.get(without_genitive(token))
+
+    @cached_property
+    def sayings(self) -> dict[str, list[Saying]]:
+        """Normalised word to where it is said, by whom and of whom."""
+        return sayings([t.turn for t in self.turns], self.party_names)
+
+    @cached_property
+    def addressees(self) -> list[tuple[str, ...]]:
+        """Speakers that each turn is said to."""
+        return addressees([t.turn for t in self.turns], self.party_names, self.speakers)
+
+    @cached_property
+    def turns_naming(self) -> dict[str, list[int]]:
+        """Turns that name each third party."""
+        plain = [set(map(without_genitive, turn.tokens)) for turn in self.turns]
+        return {name: [i for i, held in enumerate(plain) if name.lower() in held] for name in self.third_parties}
 
     @cached_property
     def trigrams(self) -> frozenset[tuple[str, str, str]]:
@@ -96,10 +117,11 @@ class Clause:
     """A part of a sentence with the speakers it is about."""
 
     subjects: tuple[str, ...]
-    """Speakers; those of the clause before where only a pronoun or nothing stands for them; () where none is known."""
+    """Speakers, or others whom the dialogue names; those of the clause before where only a pronoun or nothing stands
+    for them; () where none is known."""
     tokens: list[str]
     objects: frozenset[str]
-    """Other speakers named in it."""
+    """Others named in it."""
     sentence: str
 
     @property
@@ -148,7 +170,8 @@ class _Cutter:
         while position < len(words):
             starts = not (self.held or self.subjects) or (position > 0 and words[position - 1] in CONJUNCTIONS)
             length = _tokens_of_group(words, position, self.dialogue)
-            group = [self.dialogue.names[w] for w in words[position : position + length] if w in self.dialogue.names]
+            names = self.dialogue.party_names
+            group = [names[w] for w in words[position : position + length] if w in names]
             if group and starts:
                 self._close(sentence)
                 self.subjects = tuple(dict.fromkeys(group))
@@ -171,13 +194,16 @@ class _Cutter:
 
 
 def _tokens_of_group(words: Sequence[str], start: int, dialogue: DialogueReading) -> int:
-    """Return how many tokens "Anna, Ben and Cara" takes, from ``start`` on; 0 where no speaker is named there."""
+    """Return how many tokens "Anna, Ben and Cara" takes, from ``start`` on; 0 where nobody is named there."""
     end = start
     while end < len(words):
-        if dialogue.names.get(words[end]):
+        if dialogue.party_names.get(words[end]):
             end += 1
         elif (
-            end > start and words[end] in {"and", "or"} and end + 1 < len(words) and dialogue.names.get(words[end + 1])
+            end > start
+            and words[end] in {"and", "or"}
+            and end + 1 < len(words)
+            and dialogue.party_names.get(words[end + 1])
         ):
             end += 2
         else:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 
 from peftsum.metrics.errors.attribution import FLOOR, Attribution, attribute, shares
-from peftsum.metrics.errors.readings import DialogueReading, SummaryReading
-from peftsum.metrics.errors.words import (
+from peftsum.metrics.errors.readings import Clause, DialogueReading, SummaryReading
+from peftsum.metrics.words import (
     PRONOUNS,
     THIRD_SINGULAR,
     carries_content,
@@ -24,7 +24,7 @@ from peftsum.metrics.errors.words import (
 )
 
 NEAR_BEST = 0.3  # turns that hold this much of what the best one holds are taken to say the same
-NEUTRAL = -0.5  # mean log chance where no clause has a subject to judge
+NEUTRAL = -1.0  # log chance where no clause has a subject to judge: about that of human summaries
 
 
 def attributions(summary: SummaryReading, dialogue: DialogueReading, weights: Mapping[str, float]) -> list[Attribution]:
@@ -85,15 +85,13 @@ def _support_signals(summary: SummaryReading, dialogue: DialogueReading) -> dict
 
 
 def _speaker_signals(attributed: Sequence[Attribution]) -> dict[str, float]:
-    """Return how likely the speakers are who the clauses are about."""
-    single = [math.log(max(a.of_subject, FLOOR)) for a in attributed if len(a.clause.subjects) == 1]
-    joint = [a.of_subject for a in attributed if len(a.clause.subjects) > 1]
+    """Return how likely the subjects are that the clauses have, by who said their words and of whom."""
+    chances = [math.log(max(a.of_subject, FLOOR)) for a in attributed if a.clause.subjects]
     return {
-        "subject_chance_least": min(single, default=NEUTRAL),
-        "subject_chance_mean": mean(single) if single else NEUTRAL,
-        "subject_chance_sum": sum(single),
-        "subjects_unlikely": float(sum(a.margin < 0 for a in attributed)),
-        "joint_chance_least": min(joint, default=1.0),
+        "subject_chance_least": min(chances, default=NEUTRAL),
+        "subject_chance_mean": mean(chances) if chances else NEUTRAL,
+        "subject_chance_sum": sum(chances),
+        "subjects_doubted": sum(1 - math.exp(chance) for chance in chances),
     }
 
 
@@ -101,10 +99,14 @@ def _polarity_signals(
     summary: SummaryReading, dialogue: DialogueReading, attributed: Sequence[Attribution]
 ) -> dict[str, float]:
     flips = [flip(a, dialogue) for a in attributed]
+    placed = [a for a in attributed if a.turns]
     return {
         "negations": float(sum(map(is_negation, summary.tokens))),
         "negations_added": float(flips.count(1)),
         "negations_lost": float(flips.count(-1)),
+        "denials": float(
+            any(c.negated for c in summary.clauses) or any(dialogue.turns[a.turns[0]].negated for a in placed)
+        ),
     }
 
 
@@ -128,8 +130,9 @@ def new_numbers(summary: SummaryReading, dialogue: DialogueReading) -> list[str]
 class ReferenceReading:
     """What the detectors read of a reference."""
 
-    def __init__(self, reference: str) -> None:
+    def __init__(self, reference: str, dialogue: DialogueReading) -> None:
         words = tokens(reference)
+        self.clauses = [clause for clause in SummaryReading(reference, dialogue).clauses if clause.content]
         self.count = len(words)
         self.normalised = [normalised(word) for word in words]
         self.vocabulary = frozenset(self.normalised)
@@ -166,4 +169,26 @@ def _against(summary: SummaryReading, dialogue: DialogueReading, reference: Refe
         "content_beyond_reference": len(unknown) / max(1, len(content)),
         "content_beyond_both": float(sum(word not in dialogue.vocabulary for word in unknown)),
         "negations_beside_reference": float(abs(negations - reference.negations)),
+        **_clauses_against(summary.clauses, reference.clauses),
     }
+
+
+def _clauses_against(clauses: Sequence[Clause], references: Sequence[Clause]) -> dict[str, float]:
+    """Return how the clauses agree with those of the reference that say the same, each counting by the words shared."""
+    found = dict.fromkeys(("subjects_agree", "subjects_overlap", "subjects_differ", "denied_differs"), 0.0)
+    for clause in clauses:
+        content = set(clause.content)
+        near = max(references, key=lambda other: _jaccard(content, set(other.content)), default=None)
+        if near is None or content.isdisjoint(near.content):
+            continue
+        shared = len(content.intersection(near.content)) / len(content)
+        found["denied_differs"] += shared * (clause.negated != near.negated)
+        if clause.subjects and near.subjects:
+            ours, theirs = set(clause.subjects), set(near.subjects)
+            relation = "agree" if ours == theirs else "differ" if ours.isdisjoint(theirs) else "overlap"
+            found[f"subjects_{relation}"] += shared
+    return found
+
+
+def _jaccard(one: set[str], other: set[str]) -> float:
+    return len(one & other) / max(1, len(one | other))

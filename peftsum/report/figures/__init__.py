@@ -17,6 +17,7 @@ from peftsum.report.figures.costs import COST_FILES, draw_costs
 from peftsum.report.figures.errors import draw_errors, lacks_errors
 from peftsum.report.figures.examples import draw_examples, lacks_examples
 from peftsum.report.figures.heatmaps import draw_absolute, draw_improvement, lacks_improvement
+from peftsum.report.figures.inference import draw_inference, lacks_inference
 from peftsum.report.figures.lengths import draw_boxes, draw_scatter, lacks_lengths
 from peftsum.report.figures.rouge import draw_rouge
 from peftsum.report.figures.slices import (
@@ -83,6 +84,13 @@ FIGURES = (
         "each summary's length against its reference",
         lambda c, _: draw_scatter(c),
         lambda c, _: lacks_lengths(c),
+    ),
+    Figure(
+        "inference_time.png",
+        "inference",
+        "the time of a thousand summaries by how a model is held",
+        lambda c, _: draw_inference(c),
+        lambda c, _: lacks_inference(c),
     ),
     Figure(
         "slices_dialogues.png",

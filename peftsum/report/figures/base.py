@@ -36,7 +36,7 @@ STYLE = {
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
 }
 
-Part = Literal["glance", "scores", "errors", "hard"]
+Part = Literal["glance", "scores", "errors", "hard", "inference"]
 """The part of the page that a figure stands in."""
 
 

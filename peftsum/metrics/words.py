@@ -1,4 +1,4 @@
-"""Words as the detectors compare them: lower-case, stemmed, numbers in digits, and the small closed classes."""
+"""Words as detectors and coverage compare them: lower-case, stemmed, numbers in digits, and small closed classes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,20 @@ FUNCTION_WORDS = (
     | frozenset(
         "a an the and or but if then so as of at by for with about into to from in on off over under out up down "
         "is are was were be been being am do does did doing have has had having will would shall should can could "
-        "may might must we us our ours it its this that these those there here what which who whom whose when "
-        "where why how too very just also because while than both all any each few more most other some such only "
-        "own same n't s t d ll m o re ve y oh well hi hello hey thanks let's it's that's there's what's he's she's "
-        "they're we're we'll we've "
+        "may might must we us our ours ourselves it its itself this that these those there here what which who whom "
+        "whose when where why how too very just also because while than both all any each few more most other some "
+        "such only own same above after again against ago almost already although always another anybody anyone "
+        "anything anyway around back before below between either else enough even ever every everybody everyone "
+        "everything however least little maybe much now once one others perhaps quite rather really since somebody "
+        "someone something sometimes soon still thing things though through until whatever whether whole within yet "
+        "way n't s t d ll m o re ve y it's that's there's what's he's she's they're we're we'll we've let's lets "
+        # what is left of "didn't" where the apostrophe is lost
+        "aren couldn didn doesn don hadn hasn haven isn shouldn wasn weren won wouldn "
+        # what people say to keep a conversation going
+        "oh well hi hello hey thanks thank bye goodbye dear good please sorry welcome wow course mean see "
+        "yes yeah ok okay okey right sure like get gets getting got go going gonna done let "
         # what every summary of a conversation says, whoever is right
-        "yes yeah ok okay like get go going gonna got let know think want tell tells told say says said ask asks "
-        "asked".split()
+        "know think want tell tells told say says said ask asks asked".split()
     )
 )
 NUMBER_WORDS = {

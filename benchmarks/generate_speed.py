@@ -1,0 +1,159 @@
+"""Speed of summaries: peftsum's decode loop beside transformers' `generate()`, on the same dialogues, in one run.
+
+    python benchmarks/generate_speed.py --quick --json generate.json
+
+`common` is `generate()` as most people call it: an unmerged peft adapter, batches of 8 in the order of the file.
+`best` is as well as it can be called: merged, sorted by length, batches of 8 192 source positions, the faster of
+eager and SDPA. Greedy, fp32, one adapter of rank 16 on all linear layers; then eight adapters mixed in one batch.
+Random weights never end a summary, so all are made to end at the length of the human one (the same hook on the scores
+for all), and the token ids must be equal, or the run fails but for ties within rounding, which are counted. The
+systems take turns, and a ratio is the median of those within the rounds. Dialogues: ../shared/data/dialogsum where
+that is present, else the built-in ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]  # the peftsum of this checkout
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from generation.systems import Ids, Ours, System, best, common, mixed_by_peft  # noqa: E402
+from generation.workload import Workload, read_workload, write_adapters  # noqa: E402
+from training.shapes import SHAPES, base_of, build_base  # noqa: E402
+
+from peftsum.cost.machine import describe_machine  # noqa: E402
+from peftsum.model import quiet_load  # noqa: E402
+
+DIALOGSUM = ROOT.parent / "shared" / "data" / "dialogsum"
+ROUNDS, QUICK_ROUNDS = 5, 2
+DIALOGUES, QUICK_DIALOGUES = 256, 24
+MOST_UNEQUAL = 0.02  # of the summaries may differ, where two words are as likely to the last digits of fp32
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run it, print the table, write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer dialogues, two rounds: under five minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, versions, figures and ratios here")
+    parser.add_argument("--shapes", default="tiny,small", help=f"comma-separated, of {', '.join(SHAPES)}")
+    parser.add_argument("--dialogues", type=int, help="how many to summarize")
+    parser.add_argument("--rounds", type=int, help="how often the systems take turns")
+    parser.add_argument("--data", help="a data source with a split `validation`")
+    options = parser.parse_args(arguments)
+    there = (DIALOGSUM / "validation.jsonl").is_file()
+    source = options.data or (str(DIALOGSUM) if there else "builtin:dialogues")
+    count = options.dialogues or (QUICK_DIALOGUES if options.quick else DIALOGUES)
+    workload = read_workload(source, "validation", count)
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    shapes = {}
+    for shape in options.shapes.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            shapes[shape] = time_shape(shape, workload, rounds, Path(folder))
+        _print_shape(shape, shapes[shape], len(workload.sources))
+    ratios = {f"{name}_{shape}": value for shape, found in shapes.items() for name, value in found["ratios"].items()}
+    first = shapes["small"] if "small" in shapes else next(iter(shapes.values()))
+    if options.json:
+        machine = describe_machine()
+        record = {
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": {"cpu": machine.cpu, "cores": machine.usable_cores, "os": machine.os, "python": machine.python},
+            "versions": machine.packages,
+            "dialogues": {
+                "source": Path(source).name,
+                "count": len(workload.sources),
+                "source_tokens_mean": sum(map(len, workload.sources)) / len(workload.sources),
+                "summary_tokens_mean": sum(workload.ends) / len(workload.ends),
+                "summary_tokens_longest": max(workload.ends),
+            },
+            "shapes": shapes,
+            "ratios": first["ratios"] | ratios,  # without a shape in its name: of Flan-T5-small's, where it was timed
+        }
+        options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def time_shape(shape: str, workload: Workload, rounds: int, folder: Path) -> dict[str, object]:
+    """Return the seconds of each system on a shape, round by round, and the ratios that follow."""
+    with quiet_load():
+        if shape != "tiny":
+            build_base(shape, folder / shape)
+        base = base_of(shape, folder)
+        adapters = write_adapters(base, folder)
+        ours = Ours(base, adapters)
+        systems: dict[str, System] = {
+            "peftsum": ours.one,
+            "peftsum_mixed8": ours.mixed,
+            "common": common(base, adapters[0]),
+            "best_eager": best(base, adapters[0], "eager"),
+            "best_sdpa": best(base, adapters[0], "sdpa"),
+            "peft_mixed8": mixed_by_peft(base, adapters),
+        }
+    few = Workload(workload.sources[:8], [min(end, 4) for end in workload.ends[:8]])
+    for run in systems.values():
+        run(few)  # what is made once
+    seconds: dict[str, list[float]] = {name: [] for name in systems}
+    answers: dict[str, Ids] = {}
+    for number in range(rounds):
+        print(f"{shape}, round {number + 1} of {rounds} …", file=sys.stderr)
+        for name, run in systems.items():
+            if number and name == "peft_mixed8":
+                continue  # it takes as long as all others together; once is enough to compare the words
+            started = time.perf_counter()
+            answers[name] = run(workload)
+            seconds[name].append(time.perf_counter() - started)
+    unequal = {name: _unequal(answers[name], answers["common"]) for name in ("peftsum", "best_eager", "best_sdpa")}
+    unequal["peftsum_mixed8"] = _unequal(answers["peftsum_mixed8"], answers["peft_mixed8"])
+    if max(unequal.values()) > MOST_UNEQUAL * len(workload.sources):
+        sys.exit(f"{shape}: summaries differ: {unequal} of {len(workload.sources)}")
+    swaps = ours.swap_ms()
+    fastest = min(("best_eager", "best_sdpa"), key=lambda name: median(seconds[name]))
+    pairs = {
+        "vs_common": ("common", "peftsum"),
+        "vs_best": (fastest, "peftsum"),
+        "mixed8_vs_one": ("peftsum", "peftsum_mixed8"),
+        "mixed8_vs_peft": ("peft_mixed8", "peftsum_mixed8"),
+    }
+    values = {
+        name: [a / b for a, b in zip(seconds[slow], seconds[fast], strict=False)]
+        for name, (slow, fast) in pairs.items()
+    }
+    values["swap_ms"] = swaps
+    return {
+        "seconds": seconds,
+        "summaries_per_s": {name: len(workload.sources) / median(times) for name, times in seconds.items()},
+        "unequal_summaries": unequal,
+        "bank_bytes": ours.bank.nbytes,
+        "adapter_file_bytes": ours.file_bytes,
+        "ratios": {name: {"median": median(v), "low": min(v), "high": max(v)} for name, v in values.items()},
+    }
+
+
+def _unequal(found: Ids, expected: Ids) -> int:
+    return sum(a != b for a, b in zip(found, expected, strict=True))
+
+
+def _print_shape(shape: str, found: dict[str, object], count: int) -> None:
+    print(f"{shape}: {count} dialogues; unequal summaries: {found['unequal_summaries']}")
+    seconds = found["seconds"]
+    assert isinstance(seconds, dict)
+    for name, times in seconds.items():
+        spread = f"{count / max(times):.2f} to {count / min(times):.2f}"
+        print(f"  {name:15} {count / median(times):8.2f} summaries/s ({spread})")
+    ratios = found["ratios"]
+    assert isinstance(ratios, dict)
+    for name, value in ratios.items():
+        print(f"  {name:15} {value['median']:8.4g} ({value['low']:.4g} to {value['high']:.4g})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What benchmarks/generate_speed.py is made of."""

@@ -1,0 +1,156 @@
+"""The competitors: each takes the same dialogues and gives the same token ids."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generation.workload import MAX_NEW, Workload
+from peftsum.bank import AdapterBank, read_factors
+from peftsum.batching import collate_sources, length_sorted_batches
+from peftsum.decoding import DECODE_TOKENS, decode_ids
+from peftsum.model import load_base
+from peftsum.recipe import Generation, Model
+
+COMMON_BATCH = 8
+Ids = list[list[int]]
+System = Callable[[Workload], Ids]
+SETTINGS = Generation(max_new_tokens=MAX_NEW)
+
+
+class EndAt:
+    """transformers' hook on scores: row i ends with its ``ends[i]``-th token, and not before."""
+
+    def __init__(self, ends: Sequence[int], eos: int) -> None:
+        self._ends, self._eos = torch.tensor(ends), eos
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the scores, changed in place."""
+        last = self._ends == input_ids.shape[1]
+        scores[:, self._eos] = float("-inf")
+        scores[last] = float("-inf")
+        scores[last, self._eos] = 0
+        return scores
+
+
+def _generate(model: Any, workload: Workload, batches: Sequence[Sequence[int]], adapters: list[str] | None) -> Ids:
+    from transformers import LogitsProcessorList
+
+    found: dict[int, list[int]] = {}
+    for batch in batches:
+        inputs = collate_sources([workload.sources[i] for i in batch], model.config.pad_token_id)
+        ends = [workload.ends[i] for i in batch]
+        options: dict[str, Any] = {"adapter_names": [adapters[i] for i in batch]} if adapters else {}
+        rules = LogitsProcessorList([EndAt(ends, model.config.eos_token_id)])
+        output = model.generate(**inputs, max_new_tokens=MAX_NEW, do_sample=False, logits_processor=rules, **options)
+        found |= {i: row[1 : 1 + end].tolist() for i, row, end in zip(batch, output, ends, strict=True)}
+    return [found[i] for i in range(len(workload.sources))]
+
+
+def common(base: str, adapter: Path) -> System:
+    """``generate()`` as most people call it: peft's model unmerged, batches of 8 as the file has them."""
+    from peft import PeftModel
+    from transformers import AutoModelForSeq2SeqLM
+
+    model = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(_folder(base)), str(adapter)).eval()
+
+    def run(workload: Workload) -> Ids:
+        count = len(workload.sources)
+        with torch.inference_mode():
+            batches = [range(i, min(i + COMMON_BATCH, count)) for i in range(0, count, COMMON_BATCH)]
+            return _generate(model, workload, batches, None)
+
+    return run
+
+
+def best(base: str, adapter: Path, attention: str) -> System:
+    """``generate()`` as well as it can be called: merged, sorted by length, batches under a token budget."""
+    from peft import PeftModel
+    from transformers import AutoModelForSeq2SeqLM
+
+    net = AutoModelForSeq2SeqLM.from_pretrained(_folder(base), attn_implementation=attention)
+    model = PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().eval()
+
+    def run(workload: Workload) -> Ids:
+        with torch.inference_mode():
+            batches = list(length_sorted_batches([len(s) for s in workload.sources], DECODE_TOKENS))
+            return _generate(model, workload, batches, None)
+
+    return run
+
+
+def mixed_by_peft(base: str, adapters: Sequence[Path]) -> System:
+    """``generate(adapter_names=…)``: peft's own mixing, batches of 8 as the file has them."""
+    from peft import PeftModel
+    from transformers import AutoModelForSeq2SeqLM
+
+    net = AutoModelForSeq2SeqLM.from_pretrained(_folder(base))
+    model = PeftModel.from_pretrained(net, str(adapters[0]), adapter_name=adapters[0].name)
+    for path in adapters[1:]:
+        model.load_adapter(str(path), adapter_name=path.name)
+    model.eval()
+
+    def run(workload: Workload) -> Ids:
+        count = len(workload.sources)
+        names = [adapters[i % len(adapters)].name for i in range(count)]
+        with torch.inference_mode():
+            batches = [range(i, min(i + COMMON_BATCH, count)) for i in range(0, count, COMMON_BATCH)]
+            return _generate(model, workload, batches, names)
+
+    return run
+
+
+class Ours:
+    """peftsum's loop on a bank with all adapters in it.
+
+    Args:
+        base: of the adapters.
+        adapters: folders.
+    """
+
+    def __init__(self, base: str, adapters: Sequence[Path]) -> None:
+        from peft import PeftConfig
+
+        from peftsum.adapters import check_adapter
+
+        self._model: Any = load_base(Model(base=base, precision="fp32"), frozen=True, device="cpu").model.eval()
+        self.bank = AdapterBank(torch.device("cpu"))
+        self.file_bytes = 0
+        for path in adapters:
+            tensors = check_adapter(path)
+            self.file_bytes += sum(t.nbytes for t in tensors.values())
+            self.bank.add(path.name, read_factors(PeftConfig.from_pretrained(str(path)), tensors, self._model))
+
+    def one(self, workload: Workload) -> Ids:
+        """Summarize by the first adapter."""
+        return self._run(workload, [self.bank.names[0]] * len(workload.sources))
+
+    def mixed(self, workload: Workload) -> Ids:
+        """Summarize by all adapters, the next one for each row."""
+        names = sorted(self.bank.names)
+        return self._run(workload, [names[i % len(names)] for i in range(len(workload.sources))])
+
+    def _run(self, workload: Workload, names: list[str]) -> Ids:
+        factors, slots = self.bank.stacked(names)
+        found = decode_ids(self._model, workload.sources, SETTINGS, factors=factors, slots=slots, ends=workload.ends)
+        return [d.ids for d in found]
+
+    def swap_ms(self) -> list[float]:
+        """Return how long choosing another resident adapter takes, in milliseconds, again and again."""
+        taken = []
+        for i in range(200):
+            name = f"adapter-{i % len(self.bank)}"
+            started = time.perf_counter()
+            self.bank.stacked([name])
+            taken.append((time.perf_counter() - started) * 1e3)
+        return taken
+
+
+def _folder(base: str) -> str:
+    from peftsum.model import local_folder
+
+    return str(local_folder(base) or base)

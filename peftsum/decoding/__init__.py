@@ -1,0 +1,126 @@
+"""Token ids in, summaries out, answers in the order of the questions.
+
+| what | module |
+|---|---|
+| the loop over dialogues: buckets of like lengths, finished ones leave, waiting ones join | ``loop`` |
+| greedy search and sampling; beam search | ``greedy``, ``beam`` |
+| generation settings on the scores of rows at unlike positions | ``constraints`` |
+| the model's layers in groups, merged and packed where that pays | ``plan``, ``linear`` |
+| encoder; decoder with static caches | ``encoder``, ``state`` |
+| what comes out | ``output`` |
+| transformers' own ``generate`` for what the loop cannot run | ``by_transformers`` |
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from peftsum.decoding.output import Decoded, texts_of
+from peftsum.progress import task
+from peftsum.recipe import Generation
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from peftsum.bank import StackedFactors
+
+__all__ = ["DECODE_TOKENS", "Decoded", "decode", "decode_ids", "texts_of", "why_not"]
+
+logger = logging.getLogger(__name__)
+
+DECODE_TOKENS = 8192  # source positions a batch; decoding keeps no gradients, so four times a training batch is safe
+
+
+def decode(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sources: Sequence[Sequence[int]],
+    generation: Generation,
+    *,
+    title: str = "",
+    batch_tokens: int = DECODE_TOKENS,
+    factors: StackedFactors | None = None,
+    slots: Sequence[int] | None = None,
+) -> list[str]:
+    """Return a summary for each source, in order; arguments as in :func:`decode_ids`."""
+    decoded = decode_ids(
+        model, sources, generation, title=title, batch_tokens=batch_tokens, factors=factors, slots=slots
+    )
+    return texts_of(tokenizer, decoded)
+
+
+def decode_ids(
+    model: PreTrainedModel,
+    sources: Sequence[Sequence[int]],
+    generation: Generation,
+    *,
+    title: str = "",
+    batch_tokens: int = DECODE_TOKENS,
+    factors: StackedFactors | None = None,
+    slots: Sequence[int] | None = None,
+    ends: Sequence[int] | None = None,
+    scored: bool = False,
+) -> list[Decoded]:
+    """Return the token ids of a summary for each source, in order.
+
+    Args:
+        model: base or ``PeftModel``; set to eval mode for the call.
+        sources: token ids of each prompt with its dialogue.
+        generation: the recipe's settings.
+        title: shown with a progress bar when given.
+        batch_tokens: source positions side by side, padding included, beams counted.
+        factors: adapters from a bank; None takes what is active on the model.
+        slots: which of the stacked adapters each source has.
+        ends: how many tokens each summary has to have, its end token included; for timing.
+        scored: return each token's log-likelihood too, in nats, by the model alone.
+    """
+    import torch
+
+    from peftsum.decoding import by_transformers
+    from peftsum.decoding.loop import MANY_TOKENS, Request, run
+    from peftsum.decoding.plan import Plan
+
+    if not sources:
+        return []
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    reason = why_not(model, generation)
+    try:
+        with torch.inference_mode(), _seeded(generation, device), task(title, len(sources), show=bool(title)) as shown:
+            if reason is not None:
+                if factors is not None:
+                    raise NotImplementedError(f"stacked adapters need the decode loop: {reason}")
+                logger.debug("decoding by transformers' generate: %s", reason)
+                return by_transformers.run(model, sources, generation, batch_tokens, scored, shown.advance)
+            plan = Plan(model, factors, many=sum(map(len, sources)) >= MANY_TOKENS)
+            stacked = factors if factors is not None and not plan.merged else None
+            request = Request(sources, generation, slots, ends, scored)
+            return run(plan, request, stacked, batch_tokens, shown.advance)
+    finally:
+        model.train(was_training)
+
+
+def why_not(model: PreTrainedModel, generation: Generation | None = None) -> str | None:
+    """Return why the decode loop cannot run a model, or these settings, so that ``generate`` has to; None if it can."""
+    from peftsum.decoding import by_transformers, plan
+
+    return plan.why_not(model) or (by_transformers.reason_for(model, generation) if generation is not None else None)
+
+
+@contextmanager
+def _seeded(generation: Generation, device: torch.device) -> Iterator[None]:
+    """Seed the sampling, and give the caller's random state back: a training that validates draws on from its own."""
+    import torch
+
+    if not generation.do_sample:
+        yield
+        return
+    gpus = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(generation.seed)
+        yield

@@ -1,0 +1,65 @@
+"""The encoder's forward pass over a padded batch, bias and mask summed once for all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from peftsum.batching import collate_sources
+
+if TYPE_CHECKING:
+    from peftsum.bank import RowGroups
+    from peftsum.decoding.plan import Plan
+
+
+class Encoder:
+    """Runs the encoder of a plan; the position bias is made for the longest source and cut for shorter ones.
+
+    Args:
+        plan: the model.
+        longest: tokens of the longest source to come.
+    """
+
+    def __init__(self, plan: Plan, longest: int) -> None:
+        self._plan = plan
+        self._bias: torch.Tensor = plan.encoder_bias.compute_bias(longest, longest).detach()  # (1, heads, S, S)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._plan.device
+
+    def __call__(self, sources: Sequence[Sequence[int]], rows: RowGroups | None) -> torch.Tensor:
+        """Return the encoder's states, (rows, longest, d_model); what lies beyond a source's end means nothing.
+
+        Args:
+            sources: token ids.
+            rows: the adapter of each.
+        """
+        plan = self._plan
+        heads, width = plan.heads
+        pad = plan.config.pad_token_id or 0
+        ids = collate_sources(sources, pad)["input_ids"].to(plan.device)
+        count, longest = ids.shape
+        added = self._added([len(source) for source in sources], longest)
+        states = plan.embed_source(ids)
+        for layer in plan.encoder:
+            q, k, v = layer.own.queries(layer.own.norm(states), rows)
+            q, k, v = (part.view(count, longest, heads, width).transpose(1, 2) for part in (q, k, v))
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=1.0)
+            mixed = mixed.transpose(1, 2).reshape(count, longest, heads * width)
+            states = states + layer.own.output(mixed, rows)[0]
+            states = layer.feed_forward(states, rows)
+        return plan.encoder_norm(states)
+
+    def _added(self, lengths: Sequence[int], longest: int) -> torch.Tensor:
+        """Return what is added to the scores, (rows or 1, heads, longest, longest)."""
+        bias = self._bias[:, :, :longest, :longest].to(self._plan.dtype)
+        if min(lengths) == longest:
+            return bias.expand(len(lengths), -1, -1, -1)
+        positions = torch.arange(longest, device=bias.device)
+        beyond = positions >= torch.tensor(lengths, device=bias.device)[:, None]  # (rows, longest)
+        return bias.masked_fill(beyond[:, None, None], float("-inf"))

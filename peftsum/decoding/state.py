@@ -1,0 +1,200 @@
+"""What the decoder remembers of the summaries in progress: static self- and cross-caches, filled and left row by row.
+
+A group is one dialogue with its beams (one in greedy search); its rows stand side by side. The cross-cache has one
+entry a group, since beams read the same source. A group that leaves is replaced by the last one, so that the groups in
+progress are always the first ones and a step looks at plain slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from peftsum.bank import RowGroups, StackedFactors
+from peftsum.decoding.encoder import Encoder
+from peftsum.decoding.plan import DecoderLayer, Plan
+
+HIDDEN = float("-inf")
+
+
+class DecoderState:
+    """Caches of the groups in progress.
+
+    Args:
+        plan: the model.
+        groups: most groups at once.
+        beams: rows a group.
+        longest_source: tokens of the longest source to come.
+        longest_output: tokens of the longest summary, those of a draft included.
+        adapters: how many are stacked; 0 where no row has one of its own.
+    """
+
+    def __init__(
+        self, plan: Plan, groups: int, beams: int, longest_source: int, longest_output: int, adapters: int = 0
+    ) -> None:
+        self._plan, self._beams, self._adapters = plan, beams, adapters
+        heads, width = plan.heads
+        layers = len(plan.decoder)
+        options: dict[str, Any] = {"dtype": plan.dtype, "device": plan.device}
+        self._own = torch.zeros(2, layers, groups * beams, heads, longest_output, width, **options)
+        self._cross = torch.zeros(2, layers, groups, heads, longest_source, width, **options)
+        self._hidden = torch.zeros(groups, longest_source, **options)  # -inf beyond a source's end
+        self._lengths: list[int] = []
+        self._slots: list[int] = []
+        self._by_position = _bias_by_position(plan, longest_output)
+        self._rows: RowGroups | None = None
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the caches lie."""
+        return self._plan.device
+
+    def admit(self, states: torch.Tensor, lengths: Sequence[int], slots: Sequence[int]) -> None:
+        """Take in groups behind those in progress.
+
+        Args:
+            states: the encoder's, (groups, longest, d_model).
+            lengths: tokens of each source.
+            slots: which stacked adapter each has.
+        """
+        first, count, longest = len(self), *states.shape[:2]
+        heads, width = self._plan.heads
+        rows = RowGroups(slots, self._adapters, self._plan.device) if self._adapters else None
+        for i, layer in enumerate(self._plan.decoder):
+            assert layer.cross.memory is not None, "cross-attention reads the encoder"
+            for which, part in enumerate(layer.cross.memory(states, rows)):
+                target = self._cross[which, i, first : first + count, :, :longest]
+                target.copy_(part.view(count, longest, heads, width).transpose(1, 2))
+        positions = torch.arange(self._hidden.shape[1], device=self._plan.device)
+        beyond = positions >= torch.tensor(lengths, device=self._plan.device)[:, None]
+        self._hidden[first : first + count] = torch.zeros_like(self._hidden[:count]).masked_fill_(beyond, HIDDEN)
+        self._lengths += lengths
+        self._slots += slots
+        self._rows = None
+
+    def leave(self, groups: Sequence[int]) -> list[tuple[int, int]]:
+        """Let groups go and return the moves (to, from) that closed the gaps; what is kept beside must move alike."""
+        gone = set(groups)
+        staying = len(self) - len(gone)
+        movers = [i for i in range(staying, len(self)) if i not in gone]
+        moves = list(zip(sorted(g for g in gone if g < staying), movers, strict=True))
+        if moves:
+            to, source = ([move[side] for move in moves] for side in (0, 1))
+            longest = max(self._lengths[i] for i in source)
+            self._cross[:, :, to, :, :longest] = self._cross[:, :, source, :, :longest]
+            self._hidden[to] = self._hidden[source]
+            own = self._own.view(*self._own.shape[:2], -1, self._beams, *self._own.shape[3:])
+            own[:, :, to] = own[:, :, source]
+        for values in (self._lengths, self._slots):
+            for to_, from_ in moves:
+                values[to_] = values[from_]
+            del values[staying:]
+        self._rows = None
+        return moves
+
+    def reorder(self, parents: torch.Tensor) -> None:
+        """Give each row the past of another row of its group.
+
+        Args:
+            parents: (rows,), the row whose past each takes.
+        """
+        changed = (parents != torch.arange(len(parents), device=parents.device)).nonzero().squeeze(1)
+        if len(changed):
+            self._own[:, :, changed] = self._own[:, :, parents[changed]]
+
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> torch.Tensor:
+        """Return the logits after each token, (rows, tokens a row, vocabulary), in fp32; keys and values are kept.
+
+        Args:
+            tokens: (rows, tokens a row), the newest of each summary.
+            positions: the same shape: where each stands in its summary.
+            longest: the largest position, known to the caller without asking the device.
+        """
+        plan = self._plan
+        rows = self._row_groups(tokens.shape[1])
+        states = plan.embed(tokens.flatten())  # (rows · tokens, d_model)
+        bias = self._by_position[positions][..., : longest + 1]  # (rows, tokens, heads, keys)
+        bias = bias.transpose(1, 2)
+        for i, layer in enumerate(plan.decoder):
+            states = self._own_attention(layer, i, states, positions, bias, rows)
+            states = self._cross_attention(layer, i, states, rows)
+            states = layer.feed_forward(states, rows)
+        return plan.logits(states, rows).view(*tokens.shape, -1)
+
+    def _own_attention(
+        self, layer: DecoderLayer, i: int, states: torch.Tensor, positions: torch.Tensor, bias: torch.Tensor, rows: Any
+    ) -> torch.Tensor:
+        count, tokens = positions.shape
+        heads, width = self._plan.heads
+        q, k, v = (part.view(count, tokens, heads, width) for part in layer.own.queries(layer.own.norm(states), rows))
+        index = torch.arange(count, device=positions.device)[:, None]
+        for cache, new in zip(self._own[:, i], (k, v), strict=True):
+            cache[index, :, positions] = new
+        keys, values = (cache[:count, :, : bias.shape[-1]] for cache in self._own[:, i])
+        scores = torch.matmul(q.transpose(1, 2), keys.transpose(2, 3))  # (rows, heads, tokens, keys)
+        mixed = torch.matmul(torch.softmax(scores + bias, dim=-1), values)
+        mixed = mixed.transpose(1, 2).reshape(count * tokens, heads * width)
+        return states + layer.own.output(mixed, rows)[0]
+
+    def _cross_attention(self, layer: DecoderLayer, i: int, states: torch.Tensor, rows: Any) -> torch.Tensor:
+        heads, width = self._plan.heads
+        groups, longest = len(self), max(self._lengths)
+        (q,) = layer.cross.queries(layer.cross.norm(states), rows)
+        q = q.view(groups, -1, heads, width).transpose(1, 2)  # beams and their tokens are queries of one source
+        keys, values = (cache[:groups, :, :longest] for cache in self._cross[:, i])
+        scores = torch.matmul(q, keys.transpose(2, 3))  # (groups, heads, rows a group, source)
+        if min(self._lengths) < longest:
+            scores += self._hidden[:groups, None, None, :longest]
+        mixed = torch.matmul(torch.softmax(scores, dim=-1), values)
+        mixed = mixed.transpose(1, 2).reshape(-1, heads * width)
+        return states + layer.cross.output(mixed, rows)[0]
+
+    def _row_groups(self, tokens: int) -> RowGroups | None:
+        if not self._adapters:
+            return None
+        if self._rows is None or len(self._rows.slots) != len(self) * self._beams * tokens:
+            repeated = [slot for slot in self._slots for _ in range(self._beams * tokens)]
+            self._rows = RowGroups(repeated, self._adapters, self._plan.device)
+        return self._rows
+
+
+def encode_into(
+    state: DecoderState,
+    encoder: Encoder,
+    sources: Sequence[Sequence[int]],
+    slots: Sequence[int],
+    factors: StackedFactors | None,
+) -> None:
+    """Run the encoder on sources and take them in as groups.
+
+    A source that stands there twice is encoded once where the adapters leave the encoder alone.
+
+    Args:
+        state: the caches.
+        encoder: of the same plan.
+        sources: token ids of each.
+        slots: which stacked adapter each has.
+        factors: the stacked adapters.
+    """
+    lengths = [len(source) for source in sources]
+    if factors is not None and factors.touches("encoder."):
+        states = encoder(sources, RowGroups(slots, factors.adapters, state.device))
+    else:
+        distinct = {source: i for i, source in enumerate(dict.fromkeys(map(tuple, sources)))}
+        states = encoder(list(distinct), None)
+        if len(distinct) < len(sources):
+            states = states[torch.tensor([distinct[tuple(source)] for source in sources], device=state.device)]
+    state.admit(states, lengths, slots)
+
+
+def _bias_by_position(plan: Plan, longest: int) -> torch.Tensor:
+    """Return (queries, heads, keys): T5's bias, -inf for keys that come after the query."""
+    bias = plan.decoder_bias.compute_bias(longest, longest)[0].detach().to(plan.dtype)  # (heads, queries, keys)
+    later = torch.ones(longest, longest, dtype=torch.bool, device=bias.device).triu(1)
+    masked: torch.Tensor = bias.masked_fill(later, HIDDEN).transpose(0, 1).contiguous()
+    return masked

@@ -1,0 +1,249 @@
+"""The adapter bank: rows of one batch by adapters of their own, as each adapter alone; and its memory comes back."""
+
+from __future__ import annotations
+
+import gc
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+
+from peftsum import Summarizer
+from peftsum.bank import AdapterBank, LayerFactors, not_stackable, read_factors
+from peftsum.decoding import by_transformers, decode_ids, loop
+from peftsum.exceptions import AdapterError, UsageError
+from peftsum.model import load_base
+from peftsum.recipe import Generation, Model
+
+CPU = torch.device("cpu")
+KINDS: dict[str, dict[str, Any]] = {
+    "wide": {"r": 8, "lora_alpha": 40, "target_modules": "all-linear"},
+    "thin": {"r": 2, "lora_alpha": 12, "target_modules": ["q", "v"]},
+    "root": {"r": 4, "lora_alpha": 12, "target_modules": ["o", "wi_0"], "use_rslora": True},
+    "late": {"r": 3, "lora_alpha": 20, "target_modules": r".*decoder\.block\..*\.(q|k|wo)"},
+    "uneven": {"r": 4, "lora_alpha": 20, "target_modules": ["v", "wo"], "rank_pattern": {"wo": 6}},
+}
+
+
+@pytest.fixture(scope="module")
+def folders(byte_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Random adapters of unlike ranks, scales and layers, as peft saves them; and a DoRA."""
+    made = {}
+    for i, (name, settings) in enumerate(
+        [*KINDS.items(), ("dora", {"r": 2, "target_modules": ["q"], "use_dora": True})]
+    ):
+        torch.manual_seed(i)
+        net = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu").model
+        config = LoraConfig(task_type="SEQ_2_SEQ_LM", init_lora_weights=False, **settings)
+        folder = tmp_path_factory.mktemp("bank") / name
+        tuned = get_peft_model(net, config)
+        for key, parameter in tuned.named_parameters():
+            if "lora_" in key:
+                parameter.data.normal_(std=0.5)
+        tuned.save_pretrained(str(folder), save_embedding_layers=False)
+        made[name] = folder
+    return made
+
+
+@pytest.fixture
+def net(byte_base: Path) -> Any:
+    return load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu").model.eval()
+
+
+def read(folder: Path, net: Any) -> dict[str, LayerFactors]:
+    return read_factors(PeftConfig.from_pretrained(str(folder)), load_file(folder / "adapter_model.safetensors"), net)
+
+
+def sources(count: int, seed: int) -> list[list[int]]:
+    rng = random.Random(seed)
+    return [[rng.randrange(3, 250) for _ in range(rng.randrange(2, 40))] + [1] for _ in range(count)]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_mixed_rows_equal_each_adapter_alone_by_peft(
+    beams: int, folders: dict[str, Path], net: Any, byte_base: Path
+) -> None:
+    bank = AdapterBank(CPU)
+    for name in KINDS:
+        bank.add(name, read(folders[name], net))
+    texts = sources(30, 1)
+    rng = random.Random(2)
+    names = [rng.choice([*KINDS, None]) for _ in texts]
+    generation = Generation(max_new_tokens=10, num_beams=beams)
+    factors, slots = bank.stacked(names)
+    found = [d.ids for d in decode_ids(net, texts, generation, factors=factors, slots=slots, batch_tokens=200)]
+    outputs = set()
+    for name in [*KINDS, None]:
+        fresh = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu").model.eval()
+        alone = PeftModel.from_pretrained(fresh, str(folders[name])).eval() if name else fresh
+        rows = [i for i, one in enumerate(names) if one == name]
+        with torch.inference_mode():
+            expected = by_transformers.run(alone, [texts[i] for i in rows], generation, 500, scored=False)
+        assert [found[i] for i in rows] == [d.ids for d in expected]
+        outputs.add(str([d.ids for d in by_transformers.run(alone, texts[:3], generation, 500, scored=False)]))
+    assert len(outputs) == len(KINDS) + 1  # adapters that change nothing would prove nothing
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_one_adapter_of_the_bank_equals_peft(
+    many: bool, folders: dict[str, Path], net: Any, byte_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "MANY_TOKENS", 0 if many else 10**9)
+    bank = AdapterBank(CPU)
+    for name in ("thin", "wide"):
+        bank.add(name, read(folders[name], net))
+    texts, generation = sources(9, 4), Generation(max_new_tokens=9)
+    factors, slots = bank.stacked(["wide"] * 9)
+    assert slots == [0] * 9
+    fresh = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu").model
+    with torch.inference_mode():
+        peft = PeftModel.from_pretrained(fresh, str(folders["wide"])).eval()
+        expected = by_transformers.run(peft, texts, generation, 500, scored=False)
+    assert decode_ids(net, texts, generation, factors=factors, slots=slots) == expected
+
+
+def test_adapters_that_leave_the_encoder_alone_share_its_states(folders: dict[str, Path], net: Any) -> None:
+    bank = AdapterBank(CPU)
+    bank.add("late", read(folders["late"], net))
+    bank.add("wide", read(folders["wide"], net))
+    assert not bank.stacked(["late", None])[0].touches("encoder.")
+    assert bank.stacked(["late", "wide"])[0].touches("encoder.")
+
+
+def test_a_thousand_swaps_under_a_budget_give_all_memory_back(folders: dict[str, Path], net: Any) -> None:
+    factors = {name: read(folder, net) for name, folder in folders.items() if name != "dora"}
+    bank = AdapterBank(CPU, max_bytes=150_000)
+    rng = random.Random(3)
+    gc.collect()
+    before = _living_bytes()
+    recent: list[str] = []
+    left = 0
+    for i in range(1000):
+        name = f"{rng.choice(list(factors))}-{i % 12}"
+        if name in bank:
+            bank.slot(name)
+        else:
+            left += len(bank.add(name, factors[name.split("-")[0]]))
+        recent = [*(other for other in recent if other != name), name]
+        assert bank.nbytes <= 150_000
+        assert bank.names == [other for other in recent if other in bank]  # least recently used first
+    assert left > 100
+    _check_contents(bank, factors)
+    for name in list(bank.names):
+        bank.remove(name)
+    assert bank.nbytes == 0
+    gc.collect()
+    assert _living_bytes() == before
+
+
+def test_slots_are_kept_right_through_removals(folders: dict[str, Path], net: Any) -> None:
+    factors = {name: read(folder, net) for name, folder in folders.items() if name != "dora"}
+    bank, rng = AdapterBank(CPU), random.Random(8)
+    for i in range(120):
+        if len(bank) and rng.random() < 0.45:
+            bank.remove(rng.choice(bank.names))
+        else:
+            kind = rng.choice(list(factors))
+            bank.add(f"{kind}-{i % 20}", factors[kind])
+        _check_contents(bank, factors)
+
+
+def test_sixty_four_adapters_take_little_more_than_their_own_bytes(net: Any, folders: dict[str, Path]) -> None:
+    factors = read(folders["wide"], net)
+    own = sum(f.down.nbytes + f.up.nbytes for f in factors.values())
+    bank = AdapterBank(CPU)
+    for i in range(64):
+        bank.add(str(i), factors)
+        assert bank.nbytes <= 1.2 * own * (i + 1) + own
+    assert bank.nbytes <= 1.13 * 64 * own
+
+
+def test_a_bank_too_small_for_one_adapter_says_so_and_stays(folders: dict[str, Path], net: Any) -> None:
+    thin, wide = read(folders["thin"], net), read(folders["wide"], net)
+    bank = AdapterBank(CPU, max_bytes=20_000)
+    bank.add("thin", thin)
+    held = bank.nbytes
+    with pytest.raises(UsageError, match="bytes in the bank"):
+        bank.add("wide", wide)
+    with pytest.raises(UsageError, match="bytes in the bank"):
+        bank.add("thin", wide)
+    assert (bank.names, bank.nbytes) == (["thin"], held)
+
+
+def test_what_cannot_be_stacked_says_why(folders: dict[str, Path]) -> None:
+    assert "DoRA" in (not_stackable(PeftConfig.from_pretrained(str(folders["dora"]))) or "")
+    assert "biases" in (not_stackable(LoraConfig(bias="all")) or "")
+    assert "whole layers" in (not_stackable(LoraConfig(modules_to_save=["lm_head"])) or "")
+    assert not_stackable(PeftConfig.from_pretrained(str(folders["uneven"]))) is None
+
+
+def test_factors_of_another_shape_are_refused(folders: dict[str, Path], net: Any) -> None:
+    tensors = load_file(folders["thin"] / "adapter_model.safetensors")
+    config = PeftConfig.from_pretrained(str(folders["thin"]))
+    config.r = 3
+    with pytest.raises(AdapterError, match=r"not \(3, 32\)"):
+        read_factors(config, tensors, net)
+    config.r, config.target_modules = 2, {"q"}
+    with pytest.raises(AdapterError, match="no counterpart"):
+        read_factors(config, tensors, net)
+
+
+def test_the_summarizer_mixes_adapters_row_by_row(
+    folders: dict[str, Path], byte_base: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unlike ranks, the bare base and a DoRA, which takes its turn peft's own way and is said to."""
+    dialogues = [f"Ann: Lunch at {i}?\n" + "Bob: Yes.\n" * (i % 5) for i in range(14)]
+    names = [["wide", "thin", "dora", "__base__", "root"][i % 5] for i in range(14)]
+    generation = Generation(max_new_tokens=8)
+    with caplog.at_level("INFO", "peftsum"):
+        summarizer = Summarizer(str(byte_base), list(folders.values()), precision="fp32")
+    assert "dora cannot share a batch" in caplog.text
+    mixed = summarizer.summarize(dialogues, names, generation=generation)
+    for name in set(names):
+        rows = [i for i, one in enumerate(names) if one == name]
+        alone = Summarizer(str(byte_base), [folders[name]] if name in folders else [], precision="fp32")
+        expected = alone.summarize([dialogues[i] for i in rows], generation=generation)
+        assert [mixed[i] for i in rows] == expected
+    with pytest.raises(UsageError, match="2 adapters for 14"):
+        summarizer.summarize(dialogues, ["wide", "thin"])
+
+
+def test_adapters_that_left_come_back_when_asked_for(folders: dict[str, Path], byte_base: Path) -> None:
+    dialogues, generation = ["Ann: Lunch?\nBob: Yes."] * 3, Generation(max_new_tokens=6)
+    names = ["wide", "thin", "root"]
+    all_there = Summarizer(str(byte_base), [folders[name] for name in names], precision="fp32")
+    small = Summarizer(
+        str(byte_base),
+        [folders[name] for name in names],
+        precision="fp32",
+        adapter_bytes=all_there._bank.nbytes * 2 // 3,
+    )
+    assert len(small._bank) < 3
+    assert small.adapters == names
+    for _ in range(2):
+        assert small.summarize(dialogues, names, generation=generation) == all_there.summarize(
+            dialogues, names, generation=generation
+        )
+
+
+def _check_contents(bank: AdapterBank, factors: dict[str, dict[str, LayerFactors]]) -> None:
+    for name in bank.names:
+        held, expected = bank.layers_of(name), factors[name.split("-")[0]]
+        assert held.keys() == expected.keys()
+        for layer, f in expected.items():
+            assert torch.equal(held[layer].down, f.down)
+            assert torch.equal(held[layer].up, f.up)
+
+
+def _living_bytes() -> int:
+    """Return the bytes of all tensors there are."""
+    found = {}
+    for thing in gc.get_objects():
+        if isinstance(thing, torch.Tensor):
+            storage = thing.untyped_storage()
+            found[storage.data_ptr()] = storage.nbytes()
+    return sum(found.values())
