@@ -15,6 +15,7 @@ What takes longer than a given time is passed over, where the device's speed is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ from peftsum.forecast.verdict import judge
 from peftsum.methods import Full
 from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
+
+logger = logging.getLogger(__name__)
 
 LONGEST_S = 24 * 3600.0
 HEADROOM = 0.05  # of a GPU's memory: a desktop and a browser on the same card take some hundred megabytes
@@ -66,6 +69,7 @@ def choose(recipe: Recipe, target: Target, forecast_of: ForecastOf, longest_s: f
         if floor > memory_bytes:  # a forecast takes seconds, and would only say so too
             least_bytes = min(least_bytes, floor)
             continue
+        logger.info("trying %s, %s, quantize: %s", way.model.base, way.method.label(), way.model.quantize)
         for sizes in _sizes(way):
             least = forecast_of(sizes[-1])
             least_bytes = min(least_bytes, least.peak_memory_bytes.high)

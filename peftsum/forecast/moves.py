@@ -85,6 +85,10 @@ def family_of(base: str) -> tuple[str, ...]:
     return next((family for family in FAMILIES if base in family), (base,))
 
 
+def _unquantized(recipe: Recipe, _: Target) -> list[Settings]:
+    return [{"model.quantize": "none"}] if recipe.model.quantize != "none" else []
+
+
 def _checkpointing(recipe: Recipe, _: Target) -> list[Settings]:
     return [] if recipe.train.gradient_checkpointing else [{"train.gradient_checkpointing": True}]
 
@@ -142,6 +146,7 @@ def _bases(recipe: Recipe, _: Target) -> list[Settings]:
 
 
 MOVES = (
+    Move("16-bit base", "none: quantized layers are slower, and keep more for the backward pass", _unquantized),
     Move("gradient checkpointing", "a step takes about a third longer; the result is the same", _checkpointing),
     Move("smaller batches, more of them a step", "a little slower; the steps are as large as before", halved_budgets),
     Move("bf16 arithmetic", "rounding of the arithmetic; slower on a card without bf16", _bf16),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from peftsum.forecast.writing import chosen_text
 from peftsum.prepare import Prepared, prepare
 from peftsum.recipe import Model, Recipe
 from peftsum.section import Record
+
+logger = logging.getLogger(__name__)
 
 
 class DevicePlan(Record):
@@ -128,6 +131,8 @@ def _planned(recipe: Recipe, target: Target, prepared: Prepared | None, source: 
     expected = forecast_of(recipe)
     verdict = judge(expected.peak_memory_bytes, target.memory_bytes)
     tight = verdict in {"does not fit", "too close to call"}
+    if tight:
+        logger.info("looking for changes with which it would fit %s", target.name)
     return DevicePlan(
         target=target,
         forecast=expected,
