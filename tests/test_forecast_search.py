@@ -157,6 +157,23 @@ def test_the_gentlest_comes_first() -> None:
     assert ("smaller batches, more of them a step",) in names
 
 
+def test_a_quantization_that_takes_more_than_it_saves_is_the_first_to_go_and_never_advised() -> None:
+    def wasteful(recipe: Recipe) -> Forecast:
+        found = forecast_of(recipe)
+        extra = 3e9 if recipe.model.quantize != "none" else 0.0
+        peak = found.peak_memory_bytes
+        more = {"value": peak.value + extra, "low": peak.low + extra, "high": peak.high + extra}
+        return found.model_copy(update={"peak_memory_bytes": peak.model_copy(update=more)})
+
+    plain = recipe_of(model={"base": "google/flan-t5-base"})
+    enough = wasteful(plain).peak_memory_bytes.high
+    quantized = recipe_of(model={"base": "google/flan-t5-base", "quantize": "int8"})
+    first = changes_that_fit(quantized, target_of(enough + 1), wasteful)[0]
+    assert first.settings == ("model.quantize=none",)
+    for change in changes_that_fit(plain, target_of(0.7 * enough), wasteful):
+        assert not any("quantize=" in setting for setting in change.settings)
+
+
 def test_smaller_batches_keep_the_tokens_of_a_step_and_hold_the_longest_dialogue() -> None:
     recipe = recipe_of(train={"batch_tokens": 65536}, data={"max_source_tokens": 4000})
     options = next(m for m in MOVES if m.name.startswith("smaller batches")).options(recipe, target_of(1e9))
