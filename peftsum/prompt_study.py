@@ -271,6 +271,7 @@ class _Asker:
         scored["statistics"] |= {
             "source_tokens": [float(prompt.tokens) for prompt in sent],
             "source_cut": [float(prompt.cut) for prompt in sent],
+            "source_parts": [1.0] * len(sent),  # what is sent is within the context
             "shots": [float(len(prompt.examples)) for prompt in sent],
         }
         result = ArmResult(

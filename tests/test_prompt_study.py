@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from peftsum import evaluate, load_recipe, make_prompt, study_prompts, train
 from peftsum.comparison import COSTS, pareto_front, points, verdict
 from peftsum.data import Example, Split
-from peftsum.decoding import generation_options
+from peftsum.decoding.by_transformers import generation_options
 from peftsum.exceptions import RecipeError, UsageError
 from peftsum.few_shot import FewShot, FewShotPrompts
 from peftsum.model import load_tokenizer
