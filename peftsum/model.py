@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from peftsum.cost.machine import describe_machine
+from peftsum.engine.allocator import bound_kernel_caches
 from peftsum.exceptions import HubError, ModelError
 from peftsum.hub import go_offline_if_unreachable
 from peftsum.recipe import Model
@@ -58,6 +59,7 @@ def load_base(model: Model, *, frozen: bool, device: str, dropout: float | None 
     import torch
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+    bound_kernel_caches()
     bf16 = precision(model.precision, device) == "bf16"
     dtype = torch.bfloat16 if bf16 and frozen else torch.float32
     source, options = _location(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import random
 import shutil
@@ -19,6 +20,7 @@ from transformers import AutoModelForSeq2SeqLM, MT5Config, MT5ForConditionalGene
 
 from peftsum.batching import Encoded
 from peftsum.encoder_cache import drop_cache, fill_cache, open_cache
+from peftsum.engine.allocator import KERNEL_CACHES, bound_kernel_caches
 from peftsum.engine.attention import SHARED, register
 from peftsum.engine.dropout import CheapDropout, keep_mask
 from peftsum.engine.elementwise import FusedRMSNorm
@@ -372,3 +374,12 @@ def test_a_relative_of_t5_is_grouped_by_length_since_it_reads_no_packed_rows(
     batch = training.batch([prepared.examples[i] for i in prepared.steps[0][0]], "cpu")
     assert isinstance(batch, dict)
     assert training(batch).isfinite()
+
+
+def test_kernel_caches_are_bounded_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+    bound_kernel_caches()
+    assert os.environ["LRU_CACHE_CAPACITY"] == "7"
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == KERNEL_CACHES["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]

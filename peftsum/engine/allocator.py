@@ -1,14 +1,29 @@
-"""How the C library's allocator treats the large blocks of a training step."""
+"""How the C library's allocator treats the large blocks of a training step, and what oneDNN keeps beside them."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
 # <malloc.h>, glibc: freed blocks beyond these go back to the kernel, and are paged in anew, zeroed, by the next step
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEEP_BYTES = (1 << 31) - 1
 LARGEST_MMAP_BYTES = 1 << 25  # DEFAULT_MMAP_THRESHOLD_MAX on 64 bits: glibc refuses more
+
+# A compiled kernel with its scratch for each shape of a bf16 product, in torch's and in oneDNN's own cache of 1 024.
+# Packed batches bring new shapes in every step, which rarely come again: measured, 40 steps of builtin:tiny peak at
+# 1 698 MiB with caches of 1 024 and at 779 with 64, in as many CPU seconds (19.2 and 18.7).
+KERNEL_CACHES = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+
+
+def bound_kernel_caches() -> None:
+    """Let torch and oneDNN keep fewer compiled kernels; a value that the user has set stays.
+
+    They read it once, at the first product that they compute, so it must be called before that.
+    """
+    for name, capacity in KERNEL_CACHES.items():
+        os.environ.setdefault(name, capacity)
 
 
 def keep_freed_memory() -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from peftsum.cost.estimate import RAM_GIB_WATTS, core_watts
 from peftsum.cost.forecast import Amount
+from peftsum.engine.allocator import bound_kernel_caches
 from peftsum.forecast.memory import Calibrated, calibration
 from peftsum.forecast.operations import Operation, Work
 from peftsum.forecast.step import StepCost
@@ -119,6 +120,7 @@ def _here(cost: StepCost, device: str, timing_s: float) -> Callable[[Work], floa
 
 def _time_all(how_often: Mapping[Operation, int], device: str, timing_s: float) -> dict[Operation, float]:
     """Return the seconds of every operation: timed, the costliest first, until the budget is spent, then guessed."""
+    bound_kernel_caches()  # as in the training that it forecasts
     ordered = sorted(how_often, key=lambda op: -_guess(op) * how_often[op])
     started, threads = time.perf_counter(), torch.get_num_threads()
     seconds: dict[Operation, float] = {}
