@@ -29,6 +29,7 @@ from peftsum.metrics.scores import ErrorRate
 from peftsum.report.page import render_html, render_markdown
 from peftsum.report.results import unranking_errors
 from peftsum.report.significance import differences_csv, significance
+from peftsum.report.tables import errors_table
 from peftsum.significance import ALPHA, Contrast
 
 NOTHING = "no difference that this test set can show"
@@ -324,6 +325,10 @@ def test_a_rate_that_is_near_0_or_1_in_every_system_is_said_to_rank_nothing() ->
         flagged(full(), error_pronoun=rare, error_any=sure), flagged(lora(), error_pronoun=rare, error_any=rare)
     )
     assert unranking_errors(made) == ["error_pronoun"]
+    table = errors_table(made)
+    best = {header.split(" (")[0]: [row.cells[i].best for row in table.rows] for i, header in enumerate(table.headers)}
+    assert best["Unclear pronoun"] == [False, False]
+    assert best["Any error"] == [False, True]
     for text in (render_html(made, []), render_markdown(made, [])):
         assert "Unclear pronoun: the rate is near 0 % in every system" in text
     assert unranking_errors(comparison(flagged(full(), error_pronoun=rare))) == []  # nothing to rank

@@ -22,7 +22,7 @@ from peftsum.cost.disclosure import disclose
 from peftsum.cost.quantity import Quantity
 from peftsum.cost.readings import Reading
 from peftsum.ledger.axes import AXES, fair, front, placed
-from peftsum.report.results import checked_errors, shown_errors
+from peftsum.report.results import checked_errors, shown_errors, unranking_errors
 from peftsum.report.text import (
     NOT_MEASURED,
     NOT_TRAINED,
@@ -159,7 +159,8 @@ def scores_table(comparison: Comparison) -> Table:
 
 
 def errors_table(comparison: Comparison) -> Table:
-    """Return the error rates and the lengths of the summaries."""
+    """Return the error rates and the lengths of the summaries; a rate that cannot rank has no best."""
+    unranking = unranking_errors(comparison)
 
     def column(name: str) -> Column:
         def cell(system: System) -> Cell:
@@ -170,7 +171,7 @@ def errors_table(comparison: Comparison) -> Table:
 
         def rank(system: System) -> float | None:
             found = system.scores.error_rates.get(name)
-            return None if found is None else found.rate
+            return None if found is None or name in unranking else found.rate
 
         return Column(_error_header(name), cell, rank, min)
 
