@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from peftsum.adapters import ADAPTER_CONFIG, check_adapter, check_adapter_folder
+from peftsum.adapters import check_adapter, check_adapter_folder
 from peftsum.artifacts import is_run
-from peftsum.bank import AdapterBank, not_stackable, read_factors
 from peftsum.batching import Encoded
-from peftsum.decoding import Decoded, decode_ids, texts_of, why_not
+from peftsum.decoding import texts_of
 from peftsum.exceptions import AdapterError, UsageError
 from peftsum.likelihood import token_log_likelihoods
 from peftsum.long_dialogues import Written, encode_truncated, write_summaries
-from peftsum.model import Base, default_device, load_base, quiet_load
+from peftsum.model import Base, default_device, load_base
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation
 from peftsum.registry import nearest
+from peftsum.resident import ResidentAdapters
 from peftsum.targets import Target, check_same_base, resolve_target
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-logger = logging.getLogger(__name__)
 
 BASE = "__base__"  # the bare base, by peft's own word for it
 
@@ -72,15 +67,8 @@ class Summarizer:
         for folder in folders:
             check_same_base(folder, self._model_section.base)
         self._base: Base = load_base(self._model_section, frozen=True, device=device or default_device())
-        self._model: PreTrainedModel = self._base.model.eval()
+        self._resident = ResidentAdapters(self._base, adapter_bytes)
         self._targets: dict[str, Target] = {}
-        self._bank = AdapterBank(self._model.device, adapter_bytes)
-        self._kind: str | None = None
-        self._own_way: set[str] = set()
-        """Names of adapters that cannot be stacked with others, and run peft's own way."""
-        self._inner: dict[str, str] = {}
-        """Name to what peft calls the adapter: torch allows no dots there, nor the names of a dictionary's methods."""
-        self._loaded = 0
         for adapter in adapters:
             self.load(adapter)
 
@@ -92,9 +80,7 @@ class Summarizer:
     @property
     def model(self) -> PreTrainedModel:
         """The model itself: a ``PeftModel`` once an adapter is loaded, with all of them attached by this call."""
-        for name in self._targets:
-            self._attach_loaded(name)
-        return self._model
+        return self._resident.model
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -124,29 +110,15 @@ class Summarizer:
         if name in self._targets or name == BASE:
             raise UsageError(f"the name {name!r} is taken", hint="load it under another name")
         target = resolve_target(path, self._model_section.base)
-        self._loaded += 1
-        inner = f"adapter_{self._loaded:05d}"  # no such name is a part of another, which confuses peft's look-ups
-        config = self._checked_config(path)
-        reason = not_stackable(config) or why_not(self._base.model)
-        if reason is None:
-            self._take_in(path, inner, config, tensors)
-        else:
-            logger.info("%s cannot share a batch with other adapters, and runs peft's own way: %s", path.name, reason)
-            self._attach(path, inner, set(tensors))
-            self._own_way.add(name)
-        self._targets[name], self._inner[name] = replace(target, adapter=path), inner
-        self._kind = config.peft_type.value.lower()
+        self._resident.add(name, path, tensors)
+        self._targets[name] = replace(target, adapter=path)
         return name
 
     def unload(self, name: str) -> None:
         """Drop an adapter and its memory."""
         self._known(name)
         del self._targets[name]
-        self._own_way.discard(name)
-        inner = self._inner.pop(name)
-        self._bank.remove(inner)
-        self._detach(inner)
-        self._kind = self._kind if self._targets else None
+        self._resident.remove(name)
 
     def target(self, name: str | None = None) -> Target | None:
         """Return what is known of an adapter, or of the base for None."""
@@ -203,15 +175,16 @@ class Summarizer:
         title: str = "",
     ) -> list[Written]:
         """Return what :meth:`summarize` does, each with what of its dialogue was read, and in how many parts."""
-        if isinstance(dialogues, str):
-            raise UsageError("summarize takes a list of dialogues, not one text", hint="put it in a list: [dialogue]")
+        _refuse_one_text(dialogues)
         adapter = self.chosen(adapter)
         target = self.target(adapter)
         settings = generation or (target.generation if target else Generation())
         prompt, limit = self._prompt_and_limit(target, prompt, max_source_tokens)
 
         def answer(sources: Sequence[list[int]], title: str) -> list[str]:
-            return texts_of(self._base.tokenizer, self._decode(sources, [adapter] * len(sources), settings, title))
+            return texts_of(
+                self._base.tokenizer, self._resident.decode(sources, [adapter] * len(sources), settings, title)
+            )
 
         return write_summaries(dialogues, self._base.tokenizer, prompt, limit, settings, answer, title=title)
 
@@ -225,41 +198,29 @@ class Summarizer:
         title: str,
     ) -> list[str]:
         """Return a summary for each dialogue by its own adapter; those of equal settings share batches."""
-        if isinstance(dialogues, str):
-            raise UsageError("summarize takes a list of dialogues, not one text", hint="put it in a list: [dialogue]")
+        _refuse_one_text(dialogues)
         if len(names) != len(dialogues):
             raise UsageError(f"{len(names)} adapters for {len(dialogues)} dialogues", hint="name one a dialogue")
         found = [""] * len(dialogues)
-        rows_of: dict[Generation, dict[str | None, list[int]]] = {}
-        for i, name in enumerate(names):
-            target = self.target(self.chosen(name))
-            settings = generation or (target.generation if target else Generation())
-            rows_of.setdefault(settings, {}).setdefault(self.chosen(name), []).append(i)
-        for settings, members in rows_of.items():
-            if settings.strategy == "staged":  # parts of stages share batches within an adapter
-                parts: list[tuple[str | None, list[int]]] = list(members.items())
-            else:
-                parts = []
-                whose = [name for name, rows in members.items() for _ in rows]
-                sources = [
-                    ids
-                    for name, rows in members.items()
-                    for ids in self.encode([dialogues[i] for i in rows], name, prompt, max_source_tokens)
-                ]
-                texts = texts_of(self._base.tokenizer, self._decode(sources, whose, settings, title))
-                for i, text in zip([i for rows in members.values() for i in rows], texts, strict=True):
-                    found[i] = text
-            for whole, rows in parts:
-                written = self.write(
-                    [dialogues[i] for i in rows],
-                    whole or BASE,
-                    prompt=prompt,
-                    generation=settings,
-                    max_source_tokens=max_source_tokens,
-                    title=title,
-                )
-                for i, one in zip(rows, written, strict=True):
-                    found[i] = one.text
+        chosen = [self.chosen(name) for name in names]
+        rows_of: dict[Generation, list[int]] = {}
+        for i, name in enumerate(chosen):
+            target = self.target(name)
+            rows_of.setdefault(generation or (target.generation if target else Generation()), []).append(i)
+        for settings, rows in rows_of.items():
+            sources: dict[int, list[int]] = {}
+            for name in dict.fromkeys(chosen[i] for i in rows):
+                own = [i for i in rows if chosen[i] == name]
+                texts = [dialogues[i] for i in own]
+                if settings.strategy == "staged":  # the parts of its stages share batches, within an adapter
+                    whole = {"prompt": prompt, "generation": settings, "max_source_tokens": max_source_tokens}
+                    for i, written in zip(own, self.write(texts, name or BASE, **whole, title=title), strict=True):  # type: ignore[arg-type]
+                        found[i] = written.text
+                else:
+                    sources |= zip(own, self.encode(texts, name, prompt, max_source_tokens), strict=True)
+            decoded = self._resident.decode([*sources.values()], [chosen[i] for i in sources], settings, title)
+            for i, text in zip(sources, texts_of(self._base.tokenizer, decoded), strict=True):
+                found[i] = text
         return found
 
     def log_likelihoods(self, written: Sequence[Written], adapter: str | None = None) -> list[float]:
@@ -267,43 +228,13 @@ class Summarizer:
         adapter = self.chosen(adapter)
         targets = [self._base.tokenizer(text_target=w.text, verbose=False)["input_ids"] for w in written]
         encoded = [Encoded(w.source, target) for w, target in zip(written, targets, strict=True)]
-        with self._active(adapter):
-            return token_log_likelihoods(self._model, self._base.tokenizer.pad_token_id, encoded)
+        with self._resident.active(adapter) as model:
+            return token_log_likelihoods(model, self._base.tokenizer.pad_token_id, encoded)
 
     @staticmethod
     def _prompt_and_limit(target: Target | None, prompt: Prompt | None, limit: int | None) -> tuple[Prompt, int]:
         limit = limit or (target.max_source_tokens if target else Data().max_source_tokens)
         return prompt or (target.prompt if target else Prompt()), limit
-
-    def _decode(
-        self, sources: Sequence[Sequence[int]], adapters: Sequence[str | None], generation: Generation, title: str
-    ) -> list[Decoded]:
-        """Return a summary for each source by its adapter: those in the bank at once, the others one after another."""
-        found = [Decoded([])] * len(sources)
-        together = why_not(self._base.model, generation) is None
-        alone = {name for name in adapters if not together or name in self._own_way}
-        turns: list[list[int]] = [[i for i, name in enumerate(adapters) if name == one] for one in alone]
-        mixed = [i for i, name in enumerate(adapters) if name not in alone]
-        for rows in turns:
-            with self._active(adapters[rows[0]]):
-                part = decode_ids(self._model, [sources[i] for i in rows], generation, title=title)
-            for i, decoded in zip(rows, part, strict=True):
-                found[i] = decoded
-        for rows in self._fitting(mixed, adapters):
-            factors, slots = self._bank.stacked([self._resident(adapters[i]) for i in rows])
-            part = decode_ids(
-                self._base.model, [sources[i] for i in rows], generation, title=title, factors=factors, slots=slots
-            )
-            for i, decoded in zip(rows, part, strict=True):
-                found[i] = decoded
-        return found
-
-    def _active(self, adapter: str | None) -> Any:
-        if adapter is not None:
-            self._attach_loaded(adapter)
-            self._model.set_adapter(self._inner[adapter])
-            return nullcontext()
-        return self._model.disable_adapter() if hasattr(self._model, "peft_config") else nullcontext()
 
     def chosen(self, adapter: str | None) -> str | None:
         """Return the name of the adapter that answers where ``adapter`` is asked for; None is the bare base.
@@ -338,95 +269,6 @@ class Summarizer:
             free = f"{name}-{number}"
         return free
 
-    def _attach(self, path: Path, inner: str, expected: set[str]) -> None:
-        """Add an adapter to the model, wholly or not at all."""
-        from peft import PeftConfig, PeftModel, get_peft_model
-
-        with quiet_load():
-            config = _read_config(PeftConfig, path)
-            try:
-                if not isinstance(self._model, PeftModel):
-                    self._model = get_peft_model(self._base.model, config, adapter_name=inner)
-                self._model.load_adapter(str(path), adapter_name=inner)
-                self._check_all_taken(path, inner, expected)
-            except (RuntimeError, ValueError, KeyError, TypeError) as error:
-                self._detach(inner)
-                if isinstance(error, AdapterError):
-                    raise
-                raise _unfitting(path, self.base, str(error).splitlines()[0][:200]) from error
-        self._model.eval()
-
-    def _checked_config(self, path: Path) -> Any:
-        """Return peft's configuration of an adapter, which must be of the kind of those loaded."""
-        from peft import PeftConfig
-
-        config = _read_config(PeftConfig, path)
-        kind = config.peft_type.value.lower()
-        if self._kind is not None and kind != self._kind:
-            raise UsageError(
-                f"{path} is of kind {kind}, those loaded are {self._kind}", hint="load it in a Summarizer of its own"
-            )
-        return config
-
-    def _take_in(
-        self, path: Path, inner: str, config: Any, tensors: dict[str, torch.Tensor], keep: Sequence[str] = ()
-    ) -> None:
-        """Add an adapter to the bank; those that leave for it are read again when they are asked for."""
-        net: Any = self._base.model
-        try:
-            factors = read_factors(config, tensors, net, net.decoder.final_layer_norm.weight.dtype)
-        except AdapterError as error:
-            raise _unfitting(path, self.base, error.message) from error
-        left = self._bank.add(inner, factors, keep)
-        if left:
-            logger.debug("%d adapters left the bank for %s", len(left), path)
-
-    def _fitting(self, rows: list[int], adapters: Sequence[str | None]) -> list[list[int]]:
-        """Make the adapters of some rows resident; where they do not fit together, their rows take turns."""
-        wanted = list(dict.fromkeys(name for name in (adapters[i] for i in rows) if name is not None))
-        try:
-            for name in wanted:
-                self._resident(name, [self._inner[other] for other in wanted])
-        except UsageError:
-            return [[i for i in rows if adapters[i] == one] for one in dict.fromkeys(adapters[i] for i in rows)]
-        return [rows] if rows else []
-
-    def _resident(self, name: str | None, keep: Sequence[str] = ()) -> str | None:
-        """Return what the bank calls an adapter, once it has it."""
-        if name is None:
-            return None
-        inner, path = self._inner[name], self._targets[name].adapter
-        if inner not in self._bank:
-            assert path is not None, "what was loaded has a folder"
-            self._take_in(path, inner, self._checked_config(path), check_adapter(path), keep)
-        return inner
-
-    def _attach_loaded(self, name: str) -> None:
-        """Give peft's model an adapter that was in the bank alone."""
-        path, inner = self._targets[name].adapter, self._inner[name]
-        if path is not None and inner not in getattr(self._model, "peft_config", {}):
-            self._attach(path, inner, set(check_adapter(path)))
-
-    def _detach(self, inner: str) -> None:
-        """Take an adapter out of the model; the last one leaves the base as it was."""
-        from peft import PeftModel
-
-        if not isinstance(self._model, PeftModel):
-            return
-        with quiet_load():
-            if set(self._model.peft_config) <= {inner}:
-                self._model = self._model.unload()
-            elif inner in self._model.peft_config:
-                self._model.delete_adapter(inner)
-
-    def _check_all_taken(self, path: Path, inner: str, expected: set[str]) -> None:
-        """Refuse a file whose tensors did not all find their place: peft itself only warns."""
-        from peft import get_peft_model_state_dict
-
-        taken = set(get_peft_model_state_dict(self._model, adapter_name=inner, save_embedding_layers=False))
-        if taken != expected:
-            raise _unfitting(path, self.base, f"{len(taken ^ expected)} of its tensors have no counterpart")
-
 
 def _adapter_folder(adapter: str | Path) -> Path:
     """Return the folder of an adapter, or of the one that a run made.
@@ -444,16 +286,6 @@ def _adapter_folder(adapter: str | Path) -> Path:
     return path
 
 
-def _read_config(kind: Any, path: Path) -> Any:
-    try:
-        config = kind.from_pretrained(str(path))
-    except (ValueError, KeyError, TypeError) as error:
-        raise AdapterError(
-            f"peft cannot read {path / ADAPTER_CONFIG}: {str(error)[:200]}", hint="was it made by a newer peft?"
-        ) from error
-    config.inference_mode = True
-    return config
-
-
-def _unfitting(path: Path, base: str, text: str) -> AdapterError:
-    return AdapterError(f"{path} does not fit {base}: {text}", hint="was it trained on another base?")
+def _refuse_one_text(dialogues: Sequence[str]) -> None:
+    if isinstance(dialogues, str):
+        raise UsageError("summarize takes a list of dialogues, not one text", hint="put it in a list: [dialogue]")

@@ -220,9 +220,9 @@ def test_adapters_that_left_come_back_when_asked_for(folders: dict[str, Path], b
         str(byte_base),
         [folders[name] for name in names],
         precision="fp32",
-        adapter_bytes=all_there._bank.nbytes * 2 // 3,
+        adapter_bytes=all_there._resident.bank.nbytes * 2 // 3,
     )
-    assert len(small._bank) < 3
+    assert len(small._resident.bank) < 3
     assert small.adapters == names
     for _ in range(2):
         assert small.summarize(dialogues, names, generation=generation) == all_there.summarize(
@@ -264,7 +264,7 @@ def test_an_8_bit_base_mixes_too(beams: int) -> None:
     mixed = summarizer.summarize(dialogues, rows, generation=generation)
     model: Any = summarizer.model
     for text, dialogue, name in zip(mixed, dialogues, rows, strict=True):
-        with torch.inference_mode(), summarizer._active(name):
+        with torch.inference_mode(), summarizer._resident.active(name):
             alone = by_transformers.run(model, summarizer.encode([dialogue], name), generation, 500, scored=False)
         assert text == summarizer.tokenizer.decode(alone[0].ids, skip_special_tokens=True).strip()
     assert len(set(mixed)) > 2
