@@ -3,7 +3,7 @@
 | what | module |
 |---|---|
 | the loop over dialogues: buckets of like lengths, finished ones leave, waiting ones join | ``loop`` |
-| greedy search and sampling; beam search | ``greedy``, ``beam`` |
+| greedy search and sampling; beam search; what both keep | ``greedy``, ``beam``, ``search`` |
 | generation settings on the scores of rows at unlike positions | ``constraints`` |
 | the model's layers in groups, merged and packed where that pays | ``plan``, ``linear`` |
 | encoder; decoder with static caches | ``encoder``, ``state`` |
@@ -40,17 +40,9 @@ def decode(
     tokenizer: PreTrainedTokenizerBase,
     sources: Sequence[Sequence[int]],
     generation: Generation,
-    *,
-    title: str = "",
-    batch_tokens: int = DECODE_TOKENS,
-    factors: StackedFactors | None = None,
-    slots: Sequence[int] | None = None,
 ) -> list[str]:
     """Return a summary for each source, in order; arguments as in :func:`decode_ids`."""
-    decoded = decode_ids(
-        model, sources, generation, title=title, batch_tokens=batch_tokens, factors=factors, slots=slots
-    )
-    return texts_of(tokenizer, decoded)
+    return texts_of(tokenizer, decode_ids(model, sources, generation))
 
 
 def decode_ids(

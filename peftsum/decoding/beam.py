@@ -6,35 +6,25 @@ by log-likelihood / length ** penalty, and the best of the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from peftsum.decoding.constraints import Constraints
 from peftsum.decoding.output import Decoded
+from peftsum.decoding.search import Search
 from peftsum.decoding.state import DecoderState
 
 IMPOSSIBLE = -1e9  # transformers' score of what must not be chosen; -inf would differ where all are
 
 
-class Beams:
-    """Summaries in progress, a group of beams each.
-
-    Args:
-        state: the caches.
-        constraints: the rules.
-        start: the token before the first.
-        capacity: most groups at once.
-        longest: most tokens of a summary.
-        scored: keep each token's log-likelihood.
-    """
+class Beams(Search):
+    """Summaries in progress, a group of beams each."""
 
     def __init__(
         self, state: DecoderState, constraints: Constraints, start: int, capacity: int, longest: int, *, scored: bool
     ) -> None:
-        self._state, self._rules, self._longest, self._scored = state, constraints, longest, scored
-        self._start, self._device = start, state.device
+        super().__init__(state, constraints, start, capacity, longest, scored=scored)
         settings = constraints.generation
         self._beams = beams = settings.num_beams
         self._early = settings.early_stopping
@@ -49,32 +39,19 @@ class Beams:
         self._improvable = torch.ones(capacity, 1, dtype=torch.bool, **options)
         self._running_likelihoods = torch.zeros(capacity, beams, longest + 1, **options)
         self._done_likelihoods = torch.zeros(capacity, beams, longest + 1, **options)
-        self._lengths = torch.ones(capacity, dtype=torch.long, **options)
-        self._ends = torch.zeros(capacity, dtype=torch.long, **options)
         # by the number of new tokens, in the double precision that transformers computes them in
         powers = [float(max(n, 1)) ** settings.length_penalty for n in range(longest + 2)]
         self._powers = torch.tensor(powers, dtype=torch.float32, **options)
-        self._eos = torch.tensor(constraints.eos, **options)
-        self._members: list[int] = []
-        self._steps: list[int] = []
 
-    def admit(self, members: list[int], ends: list[int] | None) -> None:
-        """Begin summaries behind those in progress; the state has admitted their sources.
-
-        Args:
-            members: what the caller calls them.
-            ends: how many tokens each has to have.
-        """
-        groups = slice(len(self._members), len(self._members) + len(members))
+    def admit(self, members: list[int], ends: list[int] | None) -> slice:
+        """Begin summaries as :meth:`Search.admit` does."""
+        groups = super().admit(members, ends)
         self._running[groups], self._done[groups] = self._start, self._start
         self._running_scores[groups] = IMPOSSIBLE  # all beams hold the same: only the first may be continued
         self._running_scores[groups, 0] = 0
         self._done_scores[groups] = IMPOSSIBLE
-        self._is_done[groups], self._improvable[groups], self._lengths[groups] = False, True, 1
-        if ends is not None:
-            self._ends[groups] = torch.tensor(ends, device=self._device)
-        self._members += members
-        self._steps += [1] * len(members)
+        self._is_done[groups], self._improvable[groups] = False, True
+        return groups
 
     def step(self) -> list[tuple[int, Decoded]]:
         """Write one more token of each beam and return the summaries that are finished."""
@@ -184,19 +161,10 @@ class Beams:
             likelihoods = self._done_likelihoods[group, 0, 1:length].tolist() if self._scored else None
             finished.append((self._members[group], Decoded(self._done[group, 0, 1:length].tolist(), likelihoods)))
         if groups:
-            self._leave(groups)
+            best = (self._running, self._running_scores, self._running_likelihoods, self._improvable)
+            done = (self._done, self._done_scores, self._done_likelihoods, self._done_lengths, self._is_done)
+            self._leave(groups, (*best, *done))
         return finished
-
-    def _leave(self, groups: Sequence[int]) -> None:
-        tensors = (
-            *(self._running, self._done, self._running_scores, self._done_scores, self._done_lengths, self._is_done),
-            *(self._improvable, self._running_likelihoods, self._done_likelihoods, self._lengths, self._ends),
-        )
-        for to, source in self._state.leave(groups):
-            for tensor in tensors:
-                tensor[to] = tensor[source]
-            self._members[to], self._steps[to] = self._members[source], self._steps[source]
-        del self._members[len(self._state) :], self._steps[len(self._state) :]
 
 
 def _gather(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -6,48 +6,19 @@ import torch
 
 from peftsum.decoding.constraints import Constraints, sample
 from peftsum.decoding.output import Decoded
+from peftsum.decoding.search import Search
 from peftsum.decoding.state import DecoderState
 
 
-class Greedy:
-    """Summaries in progress, a row each.
-
-    Args:
-        state: the caches.
-        constraints: the rules.
-        start: the token before the first.
-        capacity: most rows at once.
-        longest: most tokens of a summary.
-        scored: keep each token's log-likelihood.
-    """
+class Greedy(Search):
+    """Summaries in progress, a row each."""
 
     def __init__(
         self, state: DecoderState, constraints: Constraints, start: int, capacity: int, longest: int, *, scored: bool
     ) -> None:
-        self._state, self._rules, self._longest, self._scored = state, constraints, longest, scored
-        self._device = state.device
+        super().__init__(state, constraints, start, capacity, longest, scored=scored)
         self._history = torch.full((capacity, longest + 1), start, device=self._device)
-        self._lengths = torch.ones(capacity, dtype=torch.long, device=self._device)
-        self._ends = torch.zeros(capacity, dtype=torch.long, device=self._device)
         self._likelihoods = torch.zeros(capacity, longest + 1, device=self._device)
-        self._eos = torch.tensor(constraints.eos, device=self._device)
-        self._members: list[int] = []
-        self._steps: list[int] = []
-        """Tokens of each summary so far, the start token counted; what ``_lengths`` holds, known to the host."""
-
-    def admit(self, members: list[int], ends: list[int] | None) -> None:
-        """Begin summaries behind those in progress; the state has admitted their sources.
-
-        Args:
-            members: what the caller calls them.
-            ends: how many tokens each has to have.
-        """
-        rows = slice(len(self._members), len(self._members) + len(members))
-        self._lengths[rows] = 1
-        if ends is not None:
-            self._ends[rows] = torch.tensor(ends, device=self._device)
-        self._members += members
-        self._steps += [1] * len(members)
 
     def step(self) -> list[tuple[int, Decoded]]:
         """Write one more token of each summary and return those that are finished."""
@@ -76,10 +47,5 @@ class Greedy:
             length = self._steps[row]
             likelihoods = self._likelihoods[row, 1:length].tolist() if self._scored else None
             finished.append((self._members[row], Decoded(self._history[row, 1:length].tolist(), likelihoods)))
-        moves = self._state.leave(rows)
-        for to, source in moves:
-            for tensor in (self._history, self._lengths, self._ends, self._likelihoods):
-                tensor[to] = tensor[source]
-            self._members[to], self._steps[to] = self._members[source], self._steps[source]
-        del self._members[len(self._state) :], self._steps[len(self._state) :]
+        self._leave(rows, (self._history, self._likelihoods))
         return finished
