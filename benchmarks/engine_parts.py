@@ -14,28 +14,13 @@ import argparse
 import json
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from training.shapes import METHODS, SHAPES, base_of, build_base
+from training.steps import DATA, load_examples, make_stepper
 from training.summary import spread
-
-ROOT = Path(__file__).resolve().parents[1]
-DIALOGSUM = ROOT.parent / "shared" / "data" / "dialogsum"
-MOST = 600  # dialogues to draw batches from
-
-
-@dataclass
-class Variant:
-    """One setting of the engine, its model, and the batches it makes."""
-
-    name: str
-    training: Any
-    optimizer: Any
-    batches: list[list[int]]
 
 
 def arguments() -> argparse.Namespace:
@@ -46,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dropout", type=float, default=0.0, help="of the base; above 0 cheap_dropout is tried, too")
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=7, help="timed steps of each variant")
-    parser.add_argument("--data", default=str(DIALOGSUM) if DIALOGSUM.is_dir() else "builtin:dialogues")
+    parser.add_argument("--data", default=DATA)
     parser.add_argument("--quick", action="store_true", help="three rounds of the tiny shape")
     parser.add_argument("--json", type=Path, help="write machine, figures and ratios here")
     options = parser.parse_args()
@@ -74,55 +59,28 @@ def settings(dropout: float) -> dict[str, tuple[Any, str]]:
     return found
 
 
-def make_variant(name: str, engine: Any, attention: str, options: Any, base: str, examples: Any) -> Variant:
-    """Load and attach a model of its own for a setting."""
-    import torch
-
-    from peftsum.batching import epoch_batches, packed_batches
-    from peftsum.methods import Full, Lora
-    from peftsum.model import load_base
-    from peftsum.recipe import Model
-    from peftsum.training_model import TrainingModel
-
-    tuning = METHODS[options.method]
-    method = Lora(targets=tuning.targets) if tuning.frozen else Full()  # type: ignore[arg-type]
-    section = Model(base=base, quantize=tuning.quantize, attention=attention)  # type: ignore[arg-type]
-    loaded = load_base(section, frozen=tuning.frozen, device="cpu", dropout=options.dropout)
-    training = TrainingModel(method.attach(loaded.model), engine, "cpu", loaded.tokenizer.pad_token_id).train()
-    trained = [p for p in training.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=name == "all" or name.startswith("without"))
-    make = packed_batches if training.packs else epoch_batches
-    return Variant(name, training, optimizer, make(examples, options.batch_tokens, 13, 0))
-
-
-def timed_step(variant: Variant, number: int, examples: Any) -> float:
-    """Return real tokens a second of one step."""
-    batch = [examples[i] for i in variant.batches[number % len(variant.batches)]]
-    started = time.perf_counter()
-    loss = variant.training(variant.training.batch(batch, "cpu"))
-    (loss / sum(len(e.target) for e in batch)).backward()
-    variant.optimizer.step()
-    variant.optimizer.zero_grad()
-    return sum(len(e.source) + len(e.target) for e in batch) / (time.perf_counter() - started)
-
-
 def measure(options: Any, base: str) -> dict[str, list[float]]:
     """Return tokens a second of each variant, a round an entry."""
-    from peftsum.batching import encode
-    from peftsum.data import load_split
-    from peftsum.model import load_tokenizer
-    from peftsum.prompts import Prompt
-    from peftsum.recipe import Data, Model
-
-    dialogues = load_split(Data(source=options.data), "train").sample(MOST, 13).examples
-    examples = encode(dialogues, load_tokenizer(Model()), Prompt(), max_source_tokens=512, max_target_tokens=128)
-    variants = [make_variant(n, e, a, options, base, examples) for n, (e, a) in settings(options.dropout).items()]
-    speeds: dict[str, list[float]] = {v.name: [] for v in variants}
+    examples = load_examples(options.data)
+    variants = {
+        name: make_stepper(
+            base,
+            options.method,
+            engine,
+            examples,
+            options.batch_tokens,
+            attention=attention,
+            dropout=options.dropout,
+            fused_optimizer=not name.startswith("none"),
+        )
+        for name, (engine, attention) in settings(options.dropout).items()
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(options.rounds + 1):
-        for variant in variants:
-            speed = timed_step(variant, number, examples)
+        for name, stepper in variants.items():
+            seconds, tokens = stepper.step(number)
             if number:  # the first round warms up
-                speeds[variant.name].append(speed)
+                speeds[name].append(tokens / seconds)
         print(f"round {number} of {options.rounds}", file=sys.stderr, flush=True)
     return speeds
 

@@ -16,18 +16,14 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from training.shapes import METHODS, SHAPES, base_of, build_base
+from training.steps import DATA, Stepper, load_examples, make_stepper
 from training.summary import spread
 
-ROOT = Path(__file__).resolve().parents[1]
-DIALOGSUM = ROOT.parent / "shared" / "data" / "dialogsum"
-MOST = 600  # dialogues to draw batches from
 KINDS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::_addmm_activation", "aten::linear"),
     "attention's batched products": ("aten::bmm", "aten::baddbmm", "aten::baddbmm_"),
@@ -46,7 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--steps", type=int, default=4, help="steps timed, and as many profiled")
-    parser.add_argument("--data", default=str(DIALOGSUM) if DIALOGSUM.is_dir() else "builtin:dialogues")
+    parser.add_argument("--data", default=DATA)
     parser.add_argument("--operators", type=int, default=0, metavar="N", help="print the N dearest operators, too")
     parser.add_argument("--quick", action="store_true", help="two steps of the tiny shape")
     parser.add_argument("--json", type=Path, help="write machine and figures here")
@@ -56,59 +52,16 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-class Step:
-    """The engine's own step with its default parts, on batches as the recipe would make them."""
-
-    def __init__(self, options: Any, base: str) -> None:
-        import torch
-
-        from peftsum.batching import encode, epoch_batches, packed_batches
-        from peftsum.data import load_split
-        from peftsum.engine.settings import Engine
-        from peftsum.methods import Full, Lora
-        from peftsum.model import load_base
-        from peftsum.prompts import Prompt
-        from peftsum.recipe import Data, Model
-        from peftsum.training_model import TrainingModel
-
-        tuning = METHODS[options.method]
-        method = Lora(targets=tuning.targets) if tuning.frozen else Full()  # type: ignore[arg-type]
-        section = Model(base=base, quantize=tuning.quantize, precision=options.precision)  # type: ignore[arg-type]
-        loaded = load_base(section, frozen=tuning.frozen, device="cpu", dropout=0.0 if tuning.frozen else None)
-        model = method.attach(loaded.model)
-        self.training = TrainingModel(model, Engine(), "cpu", loaded.tokenizer.pad_token_id).train()
-        self.autocast = loaded.autocast
-        trained = [p for p in self.training.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-        dialogues = load_split(Data(source=options.data), "train").sample(MOST, 13).examples
-        self.examples = encode(dialogues, loaded.tokenizer, Prompt(), max_source_tokens=512, max_target_tokens=128)
-        make = packed_batches if self.training.packs else epoch_batches
-        self.batches = make(self.examples, options.batch_tokens, 13, 0)
-
-    def run(self, number: int) -> tuple[float, int]:
-        """Return the seconds and the real tokens of one step."""
-        import torch
-
-        batch = [self.examples[i] for i in self.batches[number % len(self.batches)]]
-        started = time.perf_counter()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast):
-            loss = self.training(self.training.batch(batch, "cpu"))
-        (loss / sum(len(e.target) for e in batch)).backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return time.perf_counter() - started, sum(len(e.source) + len(e.target) for e in batch)
-
-
-def profile(step: Step, steps: int) -> tuple[list[float], list[float], dict[str, float]]:
+def profile(stepper: Stepper, steps: int) -> tuple[list[float], list[float], dict[str, float]]:
     """Return seconds and tokens a second of unprofiled steps, and seconds a step by operator under the profiler."""
     import torch
 
-    step.run(0)  # warms up
-    timed = [step.run(number) for number in range(1, steps + 1)]
+    stepper.step(0)  # warms up
+    timed = [stepper.step(number) for number in range(1, steps + 1)]
     print("timed; now profiled", file=sys.stderr, flush=True)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         for number in range(1, steps + 1):  # the same batches
-            step.run(number)
+            stepper.step(number)
     operators = {e.key: e.self_cpu_time_total / 1e6 / steps for e in profiler.key_averages()}
     return [s for s, _ in timed], [tokens / s for s, tokens in timed], operators
 
@@ -132,13 +85,22 @@ def _is(operator: str, name: str) -> bool:
 def main() -> None:
     """Measure, print a table, write JSON."""
     from peftsum.cost.machine import describe_machine
+    from peftsum.engine.settings import Engine
 
     options = arguments()
     with tempfile.TemporaryDirectory(prefix="peftsum-bench-") as folder:
         if options.shape != "tiny":
             build_base(options.shape, Path(folder) / options.shape)
-        step = Step(options, base_of(options.shape, Path(folder)))
-        seconds, speeds, operators = profile(step, options.steps)
+        stepper = make_stepper(
+            base_of(options.shape, Path(folder)),
+            options.method,
+            Engine(),
+            load_examples(options.data),
+            options.batch_tokens,
+            precision=options.precision,
+            dropout=0.0 if METHODS[options.method].frozen else None,
+        )
+        seconds, speeds, operators = profile(stepper, options.steps)
     kinds = by_kind(operators)
     wall = statistics.median(seconds)
     rest = max(0.0, wall - sum(kinds.values()))

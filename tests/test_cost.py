@@ -8,11 +8,11 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from metering import read, spin, value
 from pydantic import ValidationError
 
 from peftsum.cost import METERS
@@ -34,23 +34,6 @@ def touch(size_bytes: int) -> None:
     """Allocate, so that every page is resident, and free."""
     block = bytearray(size_bytes)
     block[:: 4 * 1024] = b"\1" * len(block[:: 4 * 1024])
-
-
-def spin(seconds: float) -> None:
-    end = time.process_time() + seconds
-    while time.process_time() < end:
-        math.sqrt(2.0)
-
-
-def read(phase: Callable[[], object], cost: Cost | None = None) -> Readings:
-    with measure(cost or Cost(), "cpu") as measurement:
-        phase()
-    return measurement.readings
-
-
-def value(reading: Reading) -> float:
-    assert reading.value is not None, reading.reason
-    return reading.value
 
 
 # Readings

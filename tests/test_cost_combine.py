@@ -6,16 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from metering import value
 
 from peftsum.cost.combine import combine, side_by_side, total
 from peftsum.cost.readings import Reading, Readings, unmeasured
-
-
-def value(reading: Reading | None) -> float:
-    assert reading is not None
-    assert reading.value is not None, reading.reason
-    return reading.value
-
 
 # Resumed runs
 

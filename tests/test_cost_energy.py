@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from metering import read, spin, value
 from pydantic import ValidationError
 
 from peftsum.cost import component, counters
@@ -30,30 +31,11 @@ from peftsum.cost.estimate import (
     estimate_ram,
 )
 from peftsum.cost.gpu import GpuEnergy
-from peftsum.cost.meters import measure
 from peftsum.cost.nvml import NvmlSensor
 from peftsum.cost.rapl import rapl_counters
 from peftsum.cost.readings import Reading, Readings
 from peftsum.cost.section import Cost
 from peftsum.units import GIB
-
-
-def spin(seconds: float) -> None:
-    end = time.process_time() + seconds
-    while time.process_time() < end:
-        math.sqrt(2.0)
-
-
-def read(phase: Callable[[], object], cost: Cost | None = None) -> Readings:
-    with measure(cost or Cost(), "cpu") as measurement:
-        phase()
-    return measurement.readings
-
-
-def value(reading: Reading | None) -> float:
-    assert reading is not None
-    assert reading.value is not None, reading.reason
-    return reading.value
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from metering import value
 from replay import LOGS, Replay
 
 from peftsum.cost.combine import total
@@ -57,11 +58,6 @@ def assert_sound(part: Part) -> None:
 def only(parts: list[Part], scope: str) -> Reading:
     (found,) = [part.energy for part in parts if part.energy.scope.startswith(scope)]
     return found
-
-
-def value(reading: Reading) -> float:
-    assert reading.value is not None, reading.reason
-    return reading.value
 
 
 # RAPL
