@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from peftsum.cost.machine import describe_machine
 from peftsum.engine.allocator import bound_kernel_caches
@@ -77,6 +77,8 @@ def load_base(model: Model, *, frozen: bool, device: str, dropout: float | None 
     _check_encoder_decoder(net, model.base)
     if model.quantize == "nf4":
         keep_nf4_plain(net)
+    if model.quantize == "int8":
+        keep_8_bit_scales(net)
     if model.quantize == "none":
         net = net.to(device)
     if dropout is not None:
@@ -177,6 +179,25 @@ def keep_nf4_plain(model: torch.nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010  # mypy takes Module's attributes for tensors
+
+
+def keep_8_bit_scales(model: torch.nn.Module) -> None:
+    """Stop bitsandbytes from forgetting the scales of 8-bit weights that were moved after a first pass.
+
+    peft's DoRA moves the weights in each pass on a CPU. A moved weight brings its values but no scales, and
+    bitsandbytes then takes both from it, so that the second pass fails.
+    """
+    for module in model.modules():
+        if hasattr(module, "init_8bit_state"):
+            setattr(module, "init_8bit_state", partial(_take_state, module))  # noqa: B010  # as above
+
+
+def _take_state(layer: Any) -> None:
+    """As ``Linear8bitLt.init_8bit_state``, but scales that the weight lacks stay as they are."""
+    layer.state.CB = layer.weight.CB
+    if layer.weight.SCB is not None:
+        layer.state.SCB = layer.weight.SCB
+    layer.weight.CB = layer.weight.SCB = None
 
 
 def set_dropout(model: torch.nn.Module, probability: float) -> None:

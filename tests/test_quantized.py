@@ -151,3 +151,13 @@ def test_quantizing_changes_no_parameter_count(byte_base: Path, dialogues: Path,
     plain = train(make_recipe(byte_base, dialogues, "plain", train={"max_steps": 1}))
     int8 = train(make_recipe(byte_base, dialogues, "int8", model={"quantize": "int8"}, train={"max_steps": 1}))
     assert (int8.trainable_params, int8.total_params) == (plain.trainable_params, plain.total_params)
+
+
+def test_dora_on_8_bit_trains_and_answers_more_than_once(byte_base: Path, dialogues: Path, in_tmp: Path) -> None:
+    # peft moves the weight in each pass, after which bitsandbytes would forget the scales
+    method = {"kind": "lora", "rank": 4, "dora": True}
+    record = train(make_recipe(byte_base, dialogues, model={"quantize": "int8"}, method=method, train={"max_steps": 3}))
+    assert record.status == "done"
+    summarizer = Summarizer(adapters=["adapters/run"])
+    first = summarizer.summarize([DIALOGUE])
+    assert summarizer.summarize([DIALOGUE]) == first
