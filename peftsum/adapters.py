@@ -216,12 +216,18 @@ def list_adapters(folder: Path) -> list[AdapterListing]:
     return [_listing(path) for path in paths]
 
 
+def _variant(config: dict[str, Any]) -> str:
+    """Return what the method of an adapter without a record of ours is called, by peft's own settings."""
+    named = [name for name in ("dora", "rslora") if config.get(f"use_{name}")]
+    return "+".join(named) or str(config.get("peft_type", "?")).lower()
+
+
 def _listing(path: Path) -> AdapterListing:
     method, base, problem = "?", None, None
     try:
         record = read_adapter_record(path)
         base = adapter_base(path)
-        method = record.recipe.method.label() if record else str(_adapter_config(path).get("peft_type", "?")).lower()
+        method = record.recipe.method.label() if record else _variant(_adapter_config(path))
         check_adapter(path)
     except PeftsumError as error:
         problem = error.message

@@ -66,6 +66,7 @@ def compare(
     inference_sample: int | None = None,
     pairs: Sequence[str] = (),
     untuned: bool = True,
+    ignore_forecast: bool = False,
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
@@ -86,6 +87,7 @@ def compare(
             on this many of the dialogues; None does not.
         pairs: axes to show against each other besides the main ones, each as ``rougeL,train_wall_s``.
         untuned: False leaves the untuned bases out, for a caller that has them already.
+        ignore_forecast: train even where the forecast says that the memory cannot suffice.
 
     Raises:
         UsageError: nothing to compare, names that clash, recipes of different data, or nothing left to score.
@@ -105,7 +107,7 @@ def compare(
     for number, entry in enumerate(entries, start=1):
         found = _found(entry, section, split, limit)
         logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
-        systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
+        systems.append(found or run_apart(entry.name, _work, entry, section, split, limit, ignore_forecast))
     predictions = {system.system: _texts(folder) for system, folder in systems}
     if inference_sample is not None:
         chosen = tuple(e.dialogue for e in spread(whole.examples, inference_sample))
@@ -282,10 +284,12 @@ def _found(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[Sys
     return _system(entry, found) if found is not None else None
 
 
-def _work(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[System, Path]:
+def _work(
+    entry: Entry, data: Data, split: str, limit: int | None, ignore_forecast: bool
+) -> tuple[System, Path]:
     """Train where needed, evaluate where needed. Runs in a process of its own."""
     if entry.trainable:
-        train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=None)
+        train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=None, ignore_forecast=ignore_forecast)
     asked = (str(entry.run_dir), entry.run_dir, entry.recipe, data, split, limit)
     return _system(entry, _found_evaluation(*asked) or _evaluate(*asked))
 
@@ -296,7 +300,7 @@ def _system(entry: Entry, evaluation: Evaluation) -> tuple[System, Path]:
     return (
         System(
             system=entry.name,
-            method=record.recipe.method.kind,
+            method=record.recipe.method.variant,
             quantize=record.recipe.model.quantize,
             base=record.recipe.model.base,
             scores=evaluation.scores,

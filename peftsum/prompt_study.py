@@ -111,6 +111,7 @@ def study_prompts(
     runs_dir: str | Path = "runs",
     adapters_dir: str | Path = "adapters",
     overrides: Sequence[str] = (),
+    ignore_forecast: bool = False,
 ) -> PromptStudy:
     """Ask the recipe's base, and tuned systems, in several ways, and score the answers.
 
@@ -129,6 +130,7 @@ def study_prompts(
         runs_dir: where the runs of ``beside`` lie.
         adapters_dir: where their adapters lie.
         overrides: ``a.b=c`` settings for the recipes of ``beside``; those of ``recipe`` are in it already.
+        ignore_forecast: train recipes of ``beside`` even where the forecast says that the memory cannot suffice.
 
     Raises:
         UsageError: an arm that there cannot be, or names that clash.
@@ -153,6 +155,7 @@ def study_prompts(
             limit=limit,
             overrides=overrides,
             untuned=False,
+            ignore_forecast=ignore_forecast,
         )
     systems = [_system(result, target) for target, result in results]
     texts = {result.system: asker.texts(target, result.arm) for target, result in results}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import ignore_forecast_option, json_option, print_json, set_option
 
 EPILOG = """
 Example:
@@ -64,6 +64,7 @@ Example:
     show_default=True,
     help="Dialogues of a pass of that measurement.",
 )
+@ignore_forecast_option
 @set_option
 @json_option
 def compare(
@@ -78,6 +79,7 @@ def compare(
     pairs: tuple[str, ...],
     inference_cost: bool,
     inference_sample: int,
+    ignore_forecast: bool,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -97,6 +99,7 @@ def compare(
         leave_out_leaked=leave_out_leaked,
         inference_sample=inference_sample if inference_cost else None,
         pairs=pairs,
+        ignore_forecast=ignore_forecast,
     )
     page = write_report(comparison, out)
     if as_json:

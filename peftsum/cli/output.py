@@ -54,6 +54,12 @@ def set_option(function: Any) -> Any:
     return click.option("--set", "overrides", multiple=True, metavar="A.B=C", help=text)(function)
 
 
+def ignore_forecast_option(function: Any) -> Any:
+    """Add ``--ignore-forecast``, which every command that trains has: a refusal names it."""
+    text = "Train even where the forecast says that the memory cannot suffice."
+    return click.option("--ignore-forecast", is_flag=True, help=text)(function)
+
+
 def fields_option(function: Any) -> Any:
     """Add ``--field`` and ``--skip-bad-rows``, the parts of a recipe's `data` section that other commands need."""
     text = "Column that holds id, dialogue, summary or topic, for example --field summary=topic. Repeatable."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import ignore_forecast_option, json_option, print_json, set_option
 
 if TYPE_CHECKING:
     from peftsum.few_shot import FewShot
@@ -77,6 +77,7 @@ Example:
 @click.option("--data", "source", help="What to evaluate on; default is the recipe's data.")
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
+@ignore_forecast_option
 @set_option
 @json_option
 def prompts(
@@ -94,6 +95,7 @@ def prompts(
     source: str | None,
     split: str,
     limit: int | None,
+    ignore_forecast: bool,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -124,6 +126,7 @@ def prompts(
         split=split,
         limit=limit,
         overrides=overrides,
+        ignore_forecast=ignore_forecast,
     )
     page = write_report(study.comparison, folder)
     told = write_prompts(study, folder)

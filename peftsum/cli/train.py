@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import ignore_forecast_option, json_option, print_json, set_option
 
 if TYPE_CHECKING:
     from peftsum.recipe import Recipe
@@ -70,9 +70,7 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
 @click.option("--adapter-dir", type=click.Path(path_type=Path), help="Adapter folder; default adapters/NAME.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of an unfinished run.")
 @click.option("--force", is_flag=True, help="Train anew; an earlier run is set aside.")
-@click.option(
-    "--ignore-forecast", is_flag=True, help="Train even where the forecast says that the memory cannot suffice."
-)
+@ignore_forecast_option
 @click.option(
     "--nproc",
     type=click.IntRange(min=1),

@@ -68,7 +68,7 @@ def refuse_misfit(expected: Expected, recipe: Recipe) -> None:
 
 
 def _remedy(expected: Expected, recipe: Recipe) -> str:
-    anyway = "`peftsum train RECIPE --ignore-forecast` trains all the same"
+    anyway = "`--ignore-forecast` trains all the same"
     try:
         changes = changes_that_fit(recipe, expected.target, expected.forecast_of, most=1)
     except Exception as error:  # the refusal stands without it

@@ -83,11 +83,15 @@ class Lora(PeftMethodSection):
         """Tell whether the encoder runs once and its states are read from disk after that."""
         return self.cache_encoder
 
+    @property
+    def variant(self) -> str:
+        """``lora``, ``dora``, ``rslora`` or ``dora+rslora``."""
+        return "+".join(name for name in ("dora", "rslora") if getattr(self, name)) or self.kind
+
     def label(self) -> str:
         """Return for example ``lora r16 all-linear``, or ``dora r8 qv``."""
-        name = "dora" if self.dora else "rslora" if self.rslora else "lora"
         targets = ",".join(self.targets) if isinstance(self.targets, list) else self.targets
-        return f"{name} r{self.rank} {targets}"
+        return f"{self.variant} r{self.rank} {targets}"
 
 
 def _endings(name: str) -> list[str]:
