@@ -178,7 +178,7 @@ def test_json_shape_and_full_precision() -> None:
     report = score_texts(PREDICTIONS, REFERENCES)
     document = json.loads(json.dumps(report.model_dump(mode="json")))
     rouges = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
-    assert list(document) == [*rouges, "references", "n", "signature", "error_rates", "lengths"]
+    assert list(document) == [*rouges, "references", "n", "signature", "error_rates", "lengths", "further"]
     statistics = example_statistics(PREDICTIONS, REFERENCES, "mean")
     for kind in rouges:
         assert set(document[kind]) == {"f", "low", "high"}
