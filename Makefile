@@ -6,7 +6,7 @@ TINY := recipes/tiny/full.yaml recipes/tiny/lora.yaml recipes/tiny/lora-int8.yam
 # A fifth of a pass, validated once, instead of the recipes' two to four keeps the demo under five minutes on two slow cores.
 DEMO_EPOCHS ?= 0.22
 
-.PHONY: install demo test test-slow test-gpu lint format clean
+.PHONY: install demo docs notebook test test-slow test-gpu lint format clean
 
 install: $(VENV)/.installed
 
@@ -19,6 +19,15 @@ $(VENV)/.installed: pyproject.toml setup.cfg constraints.txt
 
 demo: install
 	$(BIN)/peftsum compare $(TINY) --set train.epochs=$(DEMO_EPOCHS) --set train.eval_every=1000 --runs-dir runs/demo --adapters-dir runs/demo/adapters --out runs/demo/report
+
+# Strict: a link that leads nowhere fails it. The notice that is switched off advertises another generator.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html; for the search: $(BIN)/python -m http.server --directory site"
+
+# Runs every cell, four minutes or so, and stores the outputs.
+notebook: install
+	$(BIN)/python tools/run_notebook.py
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not gpu and not network"
@@ -40,4 +49,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs build site *.egg-info

@@ -354,6 +354,8 @@ def _restricted(system: System, kept: Sequence[int]) -> System:
 
     columns = {name: np.asarray(values)[kept] for name, values in system.statistics.items()}
     scores = aggregate(columns, references=system.scores.references)
+    further = {name: score for name, score in scores.further.items() if name in system.scores.further}
+    scores = scores.model_copy(update={"further": further})  # what was read of a dialogue is a column, and no score
     statistics = {name: column.tolist() for name, column in columns.items()}
     return system.model_copy(update={"scores": scores, "statistics": statistics})
 

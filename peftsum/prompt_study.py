@@ -49,6 +49,7 @@ from peftsum.prompts import Prompt
 from peftsum.recipe import Recipe
 from peftsum.section import Record
 from peftsum.seen import Trained, describe_seen, find_seen
+from peftsum.wordings import PROMPTS
 
 if TYPE_CHECKING:
     from peftsum.generate import Summarizer
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ARM_FILE = "arm.json"
-KINDS = ("raw", "instruct", "structured")
+KINDS = tuple(PROMPTS)
 FEW_SHOTS = (FewShot(choose="random"), FewShot(choose="similar"))
 
 

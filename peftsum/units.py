@@ -61,6 +61,11 @@ def format_joules(energy_j: float) -> str:
     return f"{energy_j:.0f} J" if abs(energy_j) >= 10 or energy_j == 0 else f"{energy_j:.2g} J"
 
 
+def format_reading(value: float, unit: str) -> str:
+    """Return a value in seconds, bytes or joules ("s", "B", "J") in the unit a reader would choose."""
+    return {"s": format_seconds, "B": format_bytes, "J": format_joules}[unit](value)
+
+
 def format_kilowatt_hours(energy_kwh: float) -> str:
     """Return an energy in kWh, in Wh below 1, for example ``1.2 kWh`` or ``0.43 Wh``."""
     return f"{energy_kwh:.3g} kWh" if energy_kwh >= 0.9995 else f"{1000 * energy_kwh:.3g} Wh"

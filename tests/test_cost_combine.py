@@ -152,3 +152,39 @@ def test_a_process_that_could_not_read_its_energy_leaves_the_sum_unmeasured() ->
     whole = side_by_side([(0, process(300, 0, "CPU")), (0, lacking)])
     assert (whole.energy_j.value, whole.energy_j.reason) == (None, "no driver")
     assert side_by_side([(0, lacking)]) == lacking
+
+
+# Readings of added meters
+
+
+def with_further(**further: Reading) -> Readings:
+    return readings_of(1, 1, joules(1)).model_copy(update={"further": further})
+
+
+def reading(amount: float, unit: str) -> Reading:
+    return Reading.model_validate({"value": amount, "unit": unit, "scope": "this process", "source": "kernel"})
+
+
+def test_further_readings_of_a_resumed_run_add_up_and_of_bytes_the_higher_stands() -> None:
+    first = with_further(processor_s=reading(3, "s"), swap_bytes=reading(70, "B"))
+    second = with_further(processor_s=reading(4, "s"), swap_bytes=reading(20, "B"))
+    further = combine(first, second).further
+    assert {name: value(found) for name, found in further.items()} == {"processor_s": 7, "swap_bytes": 70}
+
+
+def test_a_further_reading_that_one_part_lacks_is_not_measured() -> None:
+    for parts in (
+        (with_further(processor_s=reading(3, "s")), with_further()),
+        (with_further(), with_further(processor_s=reading(3, "s"))),
+    ):
+        found = combine(*parts).further["processor_s"]
+        assert found.value is None
+        assert "did not record it" in (found.reason or "")
+
+
+def test_further_readings_of_processes_add_up_and_of_bytes_the_highest_stands() -> None:
+    every = [with_further(processor_s=reading(n, "s"), swap_bytes=reading(10 * n, "B")) for n in (1, 3, 2)]
+    further = side_by_side([(0, costs) for costs in every]).further
+    assert {name: value(found) for name, found in further.items()} == {"processor_s": 6, "swap_bytes": 30}
+    lacking = side_by_side([(0, every[0]), (0, with_further())]).further
+    assert [found.value for found in lacking.values()] == [None, None]

@@ -97,6 +97,9 @@ def print_scores(scores: Any) -> None:
         click.echo(f"{label:28}{100 * value.f:>8.2f}   {100 * value.low:.2f} to {100 * value.high:.2f}")
     for name, rate in scores.error_rates.items():
         click.echo(f"{name:28}{100 * rate.rate:>6.1f} %   {100 * rate.low:.1f} to {100 * rate.high:.1f} %")
+    for name, score in scores.further.items():
+        interval = "" if score.low is None else f"   {score.low:.3g} to {score.high:.3g}"
+        click.echo(f"{name:28}{score.mean:>8.3g}{interval}")
     lengths = scores.lengths
     click.echo(
         f"{'words a summary':28}{lengths.prediction_words_mean:>8.1f}   references {lengths.reference_words_mean:.1f}"

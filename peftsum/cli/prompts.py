@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from peftsum.cli.output import ignore_forecast_option, json_option, print_json, set_option
+from peftsum.wordings import PROMPTS
 
 if TYPE_CHECKING:
     from peftsum.few_shot import FewShot
 
-KINDS = ("raw", "instruct", "structured", "few-shot")
+KINDS = (*PROMPTS, "few-shot")
 
 EPILOG = """
 Example:

@@ -123,7 +123,7 @@ def train(
     if as_json:
         print_json(record)
         return
-    from peftsum.units import format_bytes, format_count, format_joules, format_seconds
+    from peftsum.units import format_count, format_reading
 
     share = record.trainable_params / record.total_params
     click.echo(
@@ -131,13 +131,10 @@ def train(
     )
     costs = record.train
     if costs is not None:
+        further = [f"{name} " if name in costs.further else "" for name in costs.by_meter()]
         shown = [
-            f"{show(reading.value)}{' (estimate)' if reading.estimated else ''}"
-            for reading, show in (
-                (costs.wall_s, format_seconds),
-                (costs.peak_memory_bytes, format_bytes),
-                (costs.energy_j, format_joules),
-            )
+            f"{name}{format_reading(reading.value, reading.unit)}{' (estimate)' if reading.estimated else ''}"
+            for name, reading in zip(further, costs.by_meter().values(), strict=True)
             if reading.value is not None
         ]
         click.echo(f"cost: {', '.join(shown)}")

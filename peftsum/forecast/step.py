@@ -9,6 +9,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import torch
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -184,7 +185,7 @@ def _hold(live: LiveStorages, model: nn.Module) -> None:
 
 
 def _is_adapter(name: str) -> bool:
-    return any(f".{word}" in name for word in ("lora_", "ia3_"))
+    return any(f".{prefix}" in name for prefix in PEFT_TYPE_TO_PREFIX_MAPPING.values())
 
 
 def _counts(model: nn.Module) -> dict[str, int]:
