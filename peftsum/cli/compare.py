@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import json_option, print_json, redact_option, set_option, with_redaction
 
 EPILOG = """
 Example:
@@ -64,6 +64,7 @@ Example:
     show_default=True,
     help="Dialogues of a pass of that measurement.",
 )
+@redact_option
 @set_option
 @json_option
 def compare(
@@ -78,11 +79,13 @@ def compare(
     pairs: tuple[str, ...],
     inference_cost: bool,
     inference_sample: int,
+    redact: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train what is missing or stale, evaluate it and the untuned base, and write the report."""
     from peftsum.compare import compare as compare_targets
+    from peftsum.redaction.kinds import parse_kinds
     from peftsum.report import write_report
     from peftsum.report.console import cost_lines, render_table
 
@@ -93,7 +96,8 @@ def compare(
         data=source,
         split=split,
         limit=limit,
-        overrides=overrides,
+        overrides=with_redaction(overrides, redact),
+        redact=parse_kinds(redact) if redact is not None else (),
         leave_out_leaked=leave_out_leaked,
         inference_sample=inference_sample if inference_cost else None,
         pairs=pairs,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import json_option, print_json, redact_option, set_option, with_redaction
 
 if TYPE_CHECKING:
     from peftsum.few_shot import FewShot
@@ -77,6 +77,7 @@ Example:
 @click.option("--data", "source", help="What to evaluate on; default is the recipe's data.")
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
+@redact_option
 @set_option
 @json_option
 def prompts(
@@ -94,6 +95,7 @@ def prompts(
     source: str | None,
     split: str,
     limit: int | None,
+    redact: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -109,6 +111,7 @@ def prompts(
     from peftsum.report.console import WIDTH
     from peftsum.report.prompts import prompt_verdicts, render_table, write_prompts
 
+    overrides = with_redaction(overrides, redact)
     loaded = load_recipe(recipe, overrides)
     folder = out or Path("runs") / f"{loaded.name}-prompts"
     study = study_prompts(

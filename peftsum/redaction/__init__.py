@@ -2,7 +2,7 @@
 
 from peftsum.redaction.finding import find
 from peftsum.redaction.kinds import KINDS, LABELS, PLACEHOLDER, Kind, parse_kinds
-from peftsum.redaction.redactor import Redacted, Redactor, redact_pair, restore
+from peftsum.redaction.redactor import Redacted, Redactor, redact_pair, restore, screen
 from peftsum.redaction.view import Span
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "parse_kinds",
     "redact_pair",
     "restore",
+    "screen",
 ]

@@ -60,7 +60,7 @@ _CUES = {
     ),
     "number": r"\bnumbers?\b|\bn[úu]mero\b|\bnum[ée]ro\b|\bnummer\b",
 }
-CUE = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _CUES.items()), re.I)
+CUE = re.compile(rf"(?<!\w)(?:{'|'.join(f'(?P<{name}>{pattern})' for name, pattern in _CUES.items())})", re.I)
 IDENTITIES = frozenset(_CUES) - {"card", "iban", "other", "phone", "number"}
 
 

@@ -42,13 +42,16 @@ def find(text: str, kinds: Collection[Kind], people: People | None = None) -> li
     taken: list[Span] = []
     if any(letter.isdigit() for letter in text) or WORTH.search(text):
         view = View(text)
-        for detect in DETECTORS.values():
-            taken += _free(detect(view), taken, text)
+        digits = sum(letter.isdigit() for letter in view.text)
+        for kind, detect in DETECTORS.items():
+            if digits >= LEAST_DIGITS.get(kind, 0):
+                taken += _free(detect(view), taken, text)
     if people is not None and "name" in kinds:
         taken += _free(people.spans(text), taken, text)
     return sorted((span for span in taken if span.kind in kinds), key=lambda span: span.start)
 
 
+LEAST_DIGITS: dict[Kind, int] = {"iban": 8, "card": 12, "identity": 4, "phone": 7}
 # A text without a digit can hold an address of e-mail, or numbers in words.
 WORTH = re.compile(
     r"@|\bat\b|zero|one|two|three|four|five|six|seven|eight|nine|born|birth|first|second|third|th\b", re.I

@@ -80,6 +80,9 @@ IDENTITY_NUMBERS = (
 )
 
 
+LEAST = 4  # digits of any of them
+
+
 def identities(view: View) -> Iterator[Span]:
     """Yield identity numbers.
 
@@ -96,11 +99,13 @@ def identities(view: View) -> Iterator[Span]:
 
 def _counts(identity: Identity, text: str, start: int, end: int) -> bool:
     value = text[start:end]
+    if sum(letter.isdigit() for letter in value) < LEAST:
+        return False
     valid = identity.module is not None and bool(library(f"stdnum.{identity.module}").is_valid(value.upper()))
     if identity.free and value.upper() == value and (valid or identity.module is None):  # "in the 1930s" is no PAN
         return True
     cue = cue_of(text, start, end)
-    if cue is None or cue not in IDENTITIES or sum(letter.isdigit() for letter in value) < 4:
+    if cue is None or cue not in IDENTITIES:
         return False
     return cue == identity.cue or (valid and cue == "id")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,11 @@ class Redactor:
         """Placeholder to value, as it was first written."""
         return dict(self._values)
 
+    @property
+    def counts(self) -> Mapping[Kind, int]:
+        """Number of values replaced, by kind, each once."""
+        return Counter(kind for kind, _ in self._placeholders)
+
     def redact(self, text: str) -> Redacted:
         """Replace the values of a dialogue; whom it names is known from then on."""
         if not self.kinds:
@@ -99,20 +105,21 @@ class Redactor:
         """Put the values back where placeholders stand, also where a model wrote one a little wrong."""
         return restore(text, self._values)
 
-    def mask(self, text: str) -> tuple[str, list[tuple[Kind, bool]]]:
+    def mask(self, text: str) -> tuple[str, list[tuple[Kind, bool, str]]]:
         """Hide the values of a summary that was written from the redacted dialogue.
 
         A value that the dialogue had gets its placeholder; any other, which the model made up, ``[PHONE]`` or so.
 
         Returns:
-            The text, and for each value its kind and whether the dialogue had it.
+            The text, and for each value its kind, whether the dialogue had it, and what now stands for it.
         """
         text = WRITTEN.sub(self._mended, text)
         pieces, place, seen = [], 0, []
         for span in find(text, self.kinds, self._people):
             name = self._placeholders.get((span.kind, span.key))
-            pieces += [text[place : span.start], name or mask(span.kind)]
-            seen.append((span.kind, name is not None))
+            shown = name or mask(span.kind)
+            pieces += [text[place : span.start], shown]
+            seen.append((span.kind, name is not None, shown))
             place = span.end
         return "".join([*pieces, text[place:]]), seen
 
@@ -133,6 +140,14 @@ def restore(text: str, values: Mapping[str, str]) -> str:
 
 def _name_of(match: re.Match[str]) -> str:
     return f"[{match[1] or match[3]}_{match[2] or match[4]}]"
+
+
+def screen(text: str, kinds: Collection[Kind]) -> str:
+    """Hide the values of a summary whose dialogue was redacted by somebody else: each is ``[PHONE]`` or so.
+
+    Names are left: whom the dialogue names is not known here.
+    """
+    return Redactor(kinds).mask(text)[0] if kinds else text
 
 
 def redact_pair(dialogue: str, others: Sequence[str], kinds: Collection[Kind]) -> tuple[str, tuple[str, ...], Redactor]:
