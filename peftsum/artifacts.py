@@ -69,6 +69,8 @@ class AdapterRecord(Record):
     """Content hash of the base the weights were trained on, or its Hub commit."""
     data_fingerprint: str
     """Hash of the training examples."""
+    redacted: dict[str, int] = Field(default_factory=dict)
+    """Values of the training dialogues that placeholders stand for, by kind."""
     trainable_params: int
     total_params: int
     validation: dict[str, float] = Field(default_factory=dict)
@@ -85,6 +87,8 @@ class RunRecord(Record):
     """Of the recipe's parts that shape the weights."""
     data_fingerprint: str
     base_revision: str
+    redacted: dict[str, int] = Field(default_factory=dict)
+    """Values of the training dialogues that placeholders stand for, by kind."""
     status: Literal["running", "interrupted", "failed", "done"]
     failure: str | None = None
     steps: int = 0
@@ -134,8 +138,13 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Args:
+        path: the file.
+        data: its content.
+        mode: permissions, of which the umask takes its part.
 
     Raises:
         StorageError: disk full, no permission; the old content is untouched.
@@ -144,7 +153,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -156,6 +165,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically; see :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_private_text(path: Path, text: str) -> None:
+    """Write UTF-8 text that the user alone can read (mode 0600), atomically; see :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"), 0o600)
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -6,7 +6,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +28,7 @@ from peftsum.metrics.coverage import turn_coverage
 from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
 from peftsum.recipe_file import load_recipe, parse_recipe
+from peftsum.redaction import Kind, parse_kinds
 from peftsum.seen import Seen, Trained, describe_seen, find_seen, leaked_ids
 from peftsum.targets import resolve_target, weights_identity
 from peftsum.train import has_weights, is_current, train
@@ -67,6 +68,7 @@ def compare(
     pairs: Sequence[str] = (),
     untuned: bool = True,
     ignore_forecast: bool = False,
+    redact: Sequence[Kind] = (),
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
@@ -86,6 +88,7 @@ def compare(
         inference_sample: measure what summaries cost in each arrangement (adapter beside its base, merged, in 8 bits)
             on this many of the dialogues; None does not.
         pairs: axes to show against each other besides the main ones, each as ``rougeL,train_wall_s``.
+        redact: kinds of personal values that are redacted from what is evaluated on, beside those of the recipes.
         untuned: False leaves the untuned bases out, for a caller that has them already.
         ignore_forecast: train even where the forecast says that the memory cannot suffice.
 
@@ -96,6 +99,7 @@ def compare(
     chosen_pairs = [parse_pair(pair) for pair in pairs]
     entries = [_entry(Path(t), Path(runs_dir), Path(adapters_dir), overrides) for t in targets]
     section = _common_data(entries, data)
+    section = section.model_copy(update={"redact": [*parse_kinds([*section.redact, *redact])]})
     whole = limited(load_split(section, split), limit)  # fails here, before anything is trained
     seen = _seen(entries, whole, leave_out=leave_out_leaked)
     cost = _common_cost(entries, overrides)
@@ -178,7 +182,7 @@ def _common_data(entries: Sequence[Entry], data: str | None) -> Data:
     if data is not None:
         return first.model_copy(update={"source": data})
     for entry in entries[1:]:
-        if (entry.recipe.data.source, entry.recipe.data.fields) != (first.source, first.fields):
+        if _read_alike(entry.recipe.data) != _read_alike(first):
             raise UsageError(
                 f"{entries[0].name} and {entry.name} are about different data",
                 hint="pass --data to evaluate both on one",
@@ -186,9 +190,13 @@ def _common_data(entries: Sequence[Entry], data: str | None) -> Data:
     return first
 
 
+def _read_alike(data: Data) -> tuple[object, ...]:
+    return data.source, data.fields, data.redact
+
+
 def limited(split: Split, limit: int | None) -> Split:
     """Return the first dialogues of a split."""
-    return Split(split.source, split.name, split.examples[:limit])
+    return replace(split, examples=split.examples[:limit])
 
 
 def _seen(entries: Sequence[Entry], evaluated: Split, *, leave_out: bool) -> list[Seen]:
@@ -284,9 +292,7 @@ def _found(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[Sys
     return _system(entry, found) if found is not None else None
 
 
-def _work(
-    entry: Entry, data: Data, split: str, limit: int | None, ignore_forecast: bool
-) -> tuple[System, Path]:
+def _work(entry: Entry, data: Data, split: str, limit: int | None, ignore_forecast: bool) -> tuple[System, Path]:
     """Train where needed, evaluate where needed. Runs in a process of its own."""
     if entry.trainable:
         train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=None, ignore_forecast=ignore_forecast)

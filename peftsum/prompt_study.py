@@ -47,6 +47,7 @@ from peftsum.prompt_arms import Arm, Design, Variations, plan_arms
 from peftsum.prompt_targets import StudyTarget, study_targets
 from peftsum.prompts import Prompt
 from peftsum.recipe import Recipe
+from peftsum.redaction import screen
 from peftsum.section import Record
 from peftsum.seen import Trained, describe_seen, find_seen
 from peftsum.wordings import PROMPTS
@@ -266,6 +267,7 @@ class _Asker:
                 max_source_tokens=limit,
                 title=f"summaries by {_name(target, arm)}",
             )
+        texts = [screen(text, self.recipe.data.redact) for text in texts]
         rows = zip(self.asked.examples, texts, strict=True)
         write_predictions(
             folder / PREDICTIONS_FILE,

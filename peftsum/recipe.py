@@ -10,9 +10,11 @@ from pydantic import Field, field_validator, model_validator
 
 from peftsum.cost.section import Cost
 from peftsum.engine.settings import Engine
+from peftsum.exceptions import UsageError
 from peftsum.methods import Full, Lora, Method
 from peftsum.metrics.selection import selectable_scores
 from peftsum.prompts import Prompt
+from peftsum.redaction.kinds import Kind, parse_kinds
 from peftsum.registry import nearest
 from peftsum.section import Section
 
@@ -56,6 +58,19 @@ class Data(Section):
     """Train on this many dialogues only, drawn with the seed."""
     limit_validation: int | None = Field(None, gt=0)
     """Validate on this many dialogues only, drawn with the seed."""
+    redact: list[Kind] = Field(default_factory=list)
+    """Kinds of personal values that placeholders stand for, in dialogues and summaries alike, before anything else
+    reads them: phone, email, address, card, iban, identity, birth, name; `all` is every kind but name."""
+
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _spelt_out(cls, kinds: object) -> object:
+        if not isinstance(kinds, (str, list, tuple)) or not all(isinstance(kind, str) for kind in kinds):
+            return kinds
+        try:
+            return list(parse_kinds(kinds)) if kinds else []
+        except UsageError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from error
 
 
 class Train(Section):
@@ -223,6 +238,8 @@ class Recipe(Section):
     def fingerprint(self) -> str:
         """Hash of everything that changes the trained weights; name, generation and cost do not."""
         shaping = self.model_dump(mode="json", include={"model", "data", "prompt", "method", "train"})
+        if not shaping["data"]["redact"]:  # runs of before there was such a key stay current
+            shaping["data"].pop("redact")
         for harmless in ("trackers", "checkpoint_every", "keep_checkpoints"):
             shaping["train"].pop(harmless)
         shaping["train"]["best_by"] = shaping["train"].pop(

@@ -7,7 +7,15 @@ from typing import Literal
 
 import click
 
-from peftsum.cli.output import fields_option, json_option, print_json, print_scores, references_option, strategy_option
+from peftsum.cli.output import (
+    fields_option,
+    json_option,
+    print_json,
+    print_scores,
+    redact_option,
+    references_option,
+    strategy_option,
+)
 
 EPILOG = """
 Example:
@@ -26,6 +34,7 @@ Example:
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
 @fields_option
+@redact_option
 @references_option
 @strategy_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for predictions.jsonl; a run takes its own.")
@@ -38,6 +47,7 @@ def evaluate(
     limit: int | None,
     fields: tuple[str, ...],
     skip_bad_rows: bool,
+    redact: str | None,
     references: Literal["first", "mean", "max"] | None,
     strategy: Literal["truncate", "staged"] | None,
     out: Path | None,
@@ -50,7 +60,7 @@ def evaluate(
 
     evaluation = evaluate_target(
         target,
-        data_section(source, fields, skip_bad_rows=skip_bad_rows),
+        data_section(source, fields, skip_bad_rows=skip_bad_rows, redact=redact),
         split,
         limit=limit,
         references=references,

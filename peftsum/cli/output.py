@@ -69,6 +69,24 @@ def fields_option(function: Any) -> Any:
     return click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help=text)(function)
 
 
+def redact_option(function: Any) -> Any:
+    """Add ``--redact``."""
+    text = (
+        "Replace personal values by placeholders before anything else reads them: phone, email, address, card, iban, "
+        "identity, birth, name, separated by commas; all is every kind but name."
+    )
+    return click.option("--redact", metavar="KINDS", help=text)(function)
+
+
+def with_redaction(overrides: tuple[str, ...], redact: str | None) -> tuple[str, ...]:
+    """Return the overrides of a recipe with what ``--redact`` says, which is the same as its key ``data.redact``."""
+    if redact is None:
+        return overrides
+    from peftsum.redaction.kinds import parse_kinds
+
+    return (*overrides, f"data.redact=[{', '.join(parse_kinds(redact))}]")
+
+
 def references_option(function: Any) -> Any:
     """Add ``--references``."""
     text = "How several references of one dialogue count; by default their mean."

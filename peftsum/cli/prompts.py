@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from peftsum.cli.output import ignore_forecast_option, json_option, print_json, set_option
+from peftsum.cli.output import (
+    ignore_forecast_option,
+    json_option,
+    print_json,
+    redact_option,
+    set_option,
+    with_redaction,
+)
 from peftsum.wordings import PROMPTS
 
 if TYPE_CHECKING:
@@ -79,6 +86,7 @@ Example:
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
 @ignore_forecast_option
+@redact_option
 @set_option
 @json_option
 def prompts(
@@ -97,6 +105,7 @@ def prompts(
     split: str,
     limit: int | None,
     ignore_forecast: bool,
+    redact: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -112,6 +121,7 @@ def prompts(
     from peftsum.report.console import WIDTH
     from peftsum.report.prompts import prompt_verdicts, render_table, write_prompts
 
+    overrides = with_redaction(overrides, redact)
     loaded = load_recipe(recipe, overrides)
     folder = out or Path("runs") / f"{loaded.name}-prompts"
     study = study_prompts(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from peftsum.cli.output import ignore_forecast_option, json_option, print_json, set_option
+from peftsum.cli.output import (
+    ignore_forecast_option,
+    json_option,
+    print_json,
+    redact_option,
+    set_option,
+    with_redaction,
+)
 
 if TYPE_CHECKING:
     from peftsum.recipe import Recipe
@@ -20,6 +27,7 @@ Example:
 \b
     peftsum train recipes/tiny/lora.yaml
     peftsum train recipes/lora.yaml --set train.epochs=1 --set data.source=my-dialogues/
+    peftsum train recipes/tiny/lora.yaml --set data.source=calls/ --redact all,name
 """
 
 
@@ -65,6 +73,7 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
 
 @click.command(epilog=EPILOG)
 @click.argument("recipe", type=click.Path(path_type=Path))
+@redact_option
 @set_option
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder; default runs/NAME.")
 @click.option("--adapter-dir", type=click.Path(path_type=Path), help="Adapter folder; default adapters/NAME.")
@@ -83,6 +92,7 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
 @json_option
 def train(
     recipe: Path,
+    redact: str | None,
     overrides: tuple[str, ...],
     run_dir: Path | None,
     adapter_dir: Path | None,
@@ -99,6 +109,7 @@ def train(
     from peftsum.recipe_file import load_recipe
     from peftsum.train import train as train_recipe
 
+    overrides = with_redaction(overrides, redact)
     loaded = load_recipe(recipe, overrides)
     if dry_run:
         _dry_run(loaded, as_json=as_json)
