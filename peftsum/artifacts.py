@@ -59,6 +59,15 @@ class Prediction(Record):
         return str(identity) if type(identity) is int else identity  # other tools number their rows
 
 
+class PartRecord(Record):
+    """A part of an adapter that was made by adding others."""
+
+    name: str
+    weight: float
+    weights: str
+    """Identity of the part's own weights, see :func:`peftsum.targets.weights_identity`."""
+
+
 class AdapterRecord(Record):
     """``peftsum.json`` beside the weights: what a reader, or `peftsum summarize`, needs to use them rightly."""
 
@@ -73,6 +82,8 @@ class AdapterRecord(Record):
     total_params: int
     validation: dict[str, float] = Field(default_factory=dict)
     """Last figures of the kept weights on the validation sample."""
+    parts: list[PartRecord] = Field(default_factory=list)
+    """Of an adapter that was added up from others, what it was made of; empty for one that was trained."""
     created: str
 
 

@@ -20,6 +20,8 @@ TARGET_SETS: dict[str, str | list[str]] = {
     "decoder": r".*decoder\.block\..*\.(q|k|v|o|wi|wi_0|wi_1|wo)",  # peft takes a text as a pattern of the whole name
 }
 
+LISTED = 8  # names of layers that a label shows
+
 
 class Lora(PeftMethodSection):
     """A low-rank update BA beside frozen weights (Hu et al. 2021)."""
@@ -86,7 +88,10 @@ class Lora(PeftMethodSection):
     def label(self) -> str:
         """Return for example ``lora r16 all-linear``, or ``dora r8 qv``."""
         name = "dora" if self.dora else "rslora" if self.rslora else "lora"
-        targets = ",".join(self.targets) if isinstance(self.targets, list) else self.targets
+        names = self.targets
+        targets = names if isinstance(names, str) else ",".join(names)
+        if len(names) > LISTED and not isinstance(names, str):
+            targets = f"{len(names)} layers"
         return f"{name} r{self.rank} {targets}"
 
 
