@@ -38,7 +38,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), metavar="ARM", help=f"of: {', '.join(ARMS)}")
     parser.add_argument("--against", default="plain", choices=list(ARMS), help="arm that the others are tested against")
     parser.add_argument("--seeds", nargs="+", type=int, default=[13, 14, 15], help="each arm is trained once a seed")
-    parser.add_argument("--steps", type=int, default=268, help="optimizer steps of every arm (268: half a pass)")
+    parser.add_argument("--steps", type=int, default=200, help="optimizer steps of every arm (537: one pass)")
+    parser.add_argument("--teacher-steps", type=int, default=537, help="of the full fine-tune that teaches (one pass)")
     parser.add_argument("--data", default="builtin:dialogues", help="data source with train and validation splits")
     parser.add_argument("--split", default="test", help="split that is scored")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps, one seed: does it run?")
@@ -50,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train and score what is missing, print the table, write what was asked for."""
     options = parse_args(arguments)
     if options.quick:
-        options.steps, options.seeds = QUICK_STEPS, options.seeds[:1]
-    setting = Setting(options.out, options.data, options.split, options.steps)
+        options.steps, options.teacher_steps, options.seeds = QUICK_STEPS, 2 * QUICK_STEPS, options.seeds[:1]
+    setting = Setting(options.out, options.data, options.split, options.steps, options.teacher_steps)
     names = options.arms or [name for name, arm in ARMS.items() if arm.standard]
     for seed in options.seeds:  # a seed of all arms first: a table can be made before the last one is done
         for name in names:

@@ -18,17 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftsum.adapters import check_adapter, save_factors
+from peftsum.adapters import save_factors
 from peftsum.artifacts import AdapterRecord, PartRecord, folder_bytes
-from peftsum.bank import Cut, LayerFactors, add_updates, not_stackable, read_factors
+from peftsum.bank import Cut, LayerFactors, add_updates
 from peftsum.exceptions import AdapterError, UsageError
 from peftsum.merge import free_folder
 from peftsum.methods import Lora
 from peftsum.model import base_revision, count_parameters, load_base
 from peftsum.recipe import Model
-from peftsum.resident import read_adapter_config
 from peftsum.section import Record
 from peftsum.targets import Target, check_same_base, resolve_target, weights_identity
+from peftsum.updates import update_of_adapter, update_of_model
 from peftsum.version import __version__
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def combine(
     updates, outside = [], None
     for target in targets:
         if target.adapter is not None:
-            updates.append(_update_of_adapter(target.adapter, net))
+            updates.append(update_of_adapter(target.adapter, net))
         else:
-            update, share = _update_of_model(target, net)
+            update, share = update_of_model(target.model, net)
             updates.append(update)
             outside = max(outside or 0.0, share)
     factors, cuts = add_updates(updates, shares, rank)
@@ -159,44 +159,6 @@ def _common_base(targets: Sequence[Target], base: str | None) -> Model:
                 hint="combine what was trained on one base",
             )
     return model
-
-
-def _update_of_adapter(path: Path, net: nn.Module) -> dict[str, LayerFactors]:
-    """Return the factors of an adapter.
-
-    Raises:
-        AdapterError: it is damaged, or its update is more than a product of two matrices.
-    """
-    config, tensors = read_adapter_config(path), check_adapter(path)
-    reason = not_stackable(config)
-    if reason is not None:
-        raise AdapterError(f"{path} cannot be added to others: {reason}", hint="combine plain LoRA or rsLoRA adapters")
-    return read_factors(config, tensors, net)
-
-
-def _update_of_model(target: Target, net: nn.Module) -> tuple[dict[str, LayerFactors], float]:
-    """Return the change of each linear layer of a tuned model, and how much of its whole change is elsewhere.
-
-    Raises:
-        AdapterError: it has other weights than the base.
-    """
-    import torch
-
-    tuned = dict(load_base(target.model, frozen=True, device="cpu").model.float().named_parameters())
-    own = dict(net.named_parameters())
-    if {n: p.shape for n, p in tuned.items()} != {n: p.shape for n, p in own.items()}:
-        raise AdapterError(f"{target.name} has other weights than its base", hint="name the base it was tuned from")
-    linear = {f"{name}.weight": name for name, m in net.named_modules() if isinstance(m, torch.nn.Linear)}
-    update, whole, elsewhere = {}, 0.0, 0.0
-    for name, weight in tuned.items():
-        change = (weight - own[name]).detach()
-        size = float(change.double().pow(2).sum())
-        whole += size
-        if name in linear and linear[name] != "lm_head":
-            update[linear[name]] = LayerFactors(change, torch.eye(len(change)))
-        else:
-            elsewhere += size
-    return update, (elsewhere / whole) ** 0.5 if whole else 0.0
 
 
 def _method(targets: Sequence[Target], factors: Mapping[str, LayerFactors]) -> Lora:

@@ -96,6 +96,8 @@ class RunRecord(Record):
     """Of the recipe's parts that shape the weights."""
     data_fingerprint: str
     base_revision: str
+    leans_on: dict[str, str] = Field(default_factory=dict)
+    """Content hashes of the teacher and of what the training started from, where it had them."""
     status: Literal["running", "interrupted", "failed", "done"]
     failure: str | None = None
     steps: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from peftsum import evaluate, load_recipe, train
@@ -23,16 +23,23 @@ class Setting:
     data: str
     split: str
     steps: int
+    teacher_steps: int
+    teacher_seed: int = 13
 
     def folder(self, arm: str, seed: int) -> Path:
         """Return the run of an arm."""
         place = "" if self.data == "builtin:dialogues" else f"{Path(self.data).name}-"
         return self.out / f"{place}{self.steps}-{arm}-{seed}"
 
+    @property
+    def of_teacher(self) -> Setting:
+        """The setting that the teacher is trained in."""
+        return replace(self, steps=self.teacher_steps)
+
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train; ``{full}`` in a change stands for the run of the arm ``full`` of the same seed."""
+    """One way to train; ``{teacher}`` in a change stands for the run of a full fine-tune, the same for all seeds."""
 
     recipe: str
     changes: Sequence[str] = ()
@@ -48,6 +55,25 @@ ARMS = {
     "plain-1.5e-3": Arm(LORA, about="LoRA r16 at 1.5e-3, the recipe"),
     "plain": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16 at 3e-3", standard=True),
     "plain-6e-3": Arm(LORA, ["train.learning_rate=6e-3"], "LoRA r16 at 6e-3"),
+    "distill": Arm(
+        LORA,
+        ["train.learning_rate=3e-3", "train.objective={{kind: distill, teacher: {teacher}}}"],
+        "LoRA r16 taught by full",
+        standard=True,
+    ),
+    "start": Arm(
+        LORA, ["train.learning_rate=1.5e-3", "train.start_from={teacher}"], "LoRA r16 from full", standard=True
+    ),
+    "start-distill": Arm(
+        LORA,
+        [
+            "train.learning_rate=1.5e-3",
+            "train.start_from={teacher}",
+            "train.objective={{kind: distill, teacher: {teacher}}}",
+        ],
+        "LoRA r16 from full and taught by it",
+        standard=True,
+    ),
     "rank-64": Arm(LORA, ["train.learning_rate=3e-3", "method.rank=64", "method.alpha=64"], "LoRA r64, alpha 64, 3e-3"),
     "rslora-64": Arm(
         LORA,
@@ -63,10 +89,10 @@ def run_arm(name: str, seed: int, setting: Setting) -> Evaluation:
     if (folder / EVALUATION).is_file():
         return Evaluation.model_validate_json((folder / EVALUATION).read_bytes())
     arm = ARMS[name]
-    full = setting.folder("full", seed)
-    if any("{full}" in change for change in arm.changes) and not (full / EVALUATION).is_file():
-        print(f"{name} needs full, seed {seed}, first …", file=sys.stderr)
-        run_arm("full", seed, setting)
+    teacher = setting.of_teacher.folder("full", setting.teacher_seed)
+    if any("{teacher}" in change for change in arm.changes) and not (teacher / EVALUATION).is_file():
+        print(f"{name} needs the teacher first …", file=sys.stderr)
+        run_arm("full", setting.teacher_seed, setting.of_teacher)
     changes = [
         f"name={folder.name}",
         f"data.source={setting.data}",
@@ -76,7 +102,7 @@ def run_arm(name: str, seed: int, setting: Setting) -> Evaluation:
         f"train.eval_every={setting.steps}",
         f"train.checkpoint_every={max(1, setting.steps // 4)}",
         f"train.seed={seed}",
-        *(change.format(full=full) for change in arm.changes),
+        *(change.format(teacher=teacher) for change in arm.changes),
     ]
     train(load_recipe(ROOT / arm.recipe, changes), folder, setting.out / "adapters" / folder.name, resume=None)
     return evaluate(folder, setting.data, setting.split)
