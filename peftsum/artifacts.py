@@ -59,6 +59,15 @@ class Prediction(Record):
         return str(identity) if type(identity) is int else identity  # other tools number their rows
 
 
+class PartRecord(Record):
+    """A part of an adapter that was made by adding others."""
+
+    name: str
+    weight: float
+    weights: str
+    """Identity of the part's own weights, see :func:`peftsum.targets.weights_identity`."""
+
+
 class AdapterRecord(Record):
     """``peftsum.json`` beside the weights: what a reader, or `peftsum summarize`, needs to use them rightly."""
 
@@ -75,6 +84,8 @@ class AdapterRecord(Record):
     total_params: int
     validation: dict[str, float] = Field(default_factory=dict)
     """Last figures of the kept weights on the validation sample."""
+    parts: list[PartRecord] = Field(default_factory=list)
+    """Of an adapter that was added up from others, what it was made of; empty for one that was trained."""
     created: str
 
 
@@ -89,6 +100,8 @@ class RunRecord(Record):
     base_revision: str
     redacted: dict[str, int] = Field(default_factory=dict)
     """Values of the training dialogues that placeholders stand for, by kind."""
+    leans_on: dict[str, str] = Field(default_factory=dict)
+    """Content hashes of the teacher and of what the training started from, where it had them."""
     status: Literal["running", "interrupted", "failed", "done"]
     failure: str | None = None
     steps: int = 0

@@ -24,6 +24,7 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
     """
     recipe = record.recipe
     base = _shown_place(recipe.model.base)
+    how = "made" if not record.parts else f"added up ({_sum_of(record)})"
     trained, total = record.trainable_params, record.total_params
     train = recipe.train
     kind = "model" if not recipe.method.frozen_base else "adapter, merged into its base," if whole else "adapter"
@@ -38,14 +39,18 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
         f"# {recipe.name}",
         "",
         f"A {recipe.method.label()} {kind} for dialogues on `{base}` (revision `{record.base_revision}`), "
-        f"made by peftsum {record.peftsum_version} on {record.created[:10]}.",
+        f"{how} by peftsum {record.peftsum_version} on {record.created[:10]}.",
         "",
         "| | |",
         "|---|---|",
         f"| trained on | `{_shown_place(recipe.data.source)}` (fingerprint `{record.data_fingerprint}`) |",
         f"| trained parameters | {format_count(trained)} of {format_count(total)} ({trained / total:.2%}) |",
         f"| base in training | {recipe.model.quantize if recipe.model.quantize != 'none' else 'not quantized'} |",
-        f"| epochs, peak rate, optimizer | {train.epochs:g}, {recipe.learning_rate:g}, {train.optimizer} |",
+        *(
+            []
+            if record.parts
+            else [f"| epochs, peak rate, optimizer | {train.epochs:g}, {recipe.learning_rate:g}, {train.optimizer} |"]
+        ),
         *(f"| {name.replace('_', ' ')} (sample) | {value:.4f} |" for name, value in record.validation.items()),
         *_cost_lines(costs),
         "",
@@ -82,6 +87,10 @@ def _plain_code(folder_name: str, base: str, whole: bool) -> list[str]:
         f'base = AutoModelForSeq2SeqLM.from_pretrained("{base}"){note}',
         f'model = PeftModel.from_pretrained(base, "{folder_name}")',
     ]
+
+
+def _sum_of(record: AdapterRecord) -> str:
+    return " + ".join(f"{part.weight:g} of `{part.name}`" for part in record.parts)
 
 
 def _is_hub_id(base: str) -> bool:

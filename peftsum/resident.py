@@ -119,10 +119,10 @@ class ResidentAdapters:
 
     def _attach(self, path: Path, inner: str, expected: set[str]) -> None:
         """Add an adapter to the model, wholly or not at all."""
-        from peft import PeftConfig, PeftModel, get_peft_model
+        from peft import PeftModel, get_peft_model
 
         with quiet_load():
-            config = _read_config(PeftConfig, path)
+            config = read_adapter_config(path)
             try:
                 if not isinstance(self._model, PeftModel):
                     self._model = get_peft_model(self._base.model, config, adapter_name=inner)
@@ -137,9 +137,7 @@ class ResidentAdapters:
 
     def _checked_config(self, path: Path) -> Any:
         """Return peft's configuration of an adapter, which must be of the kind of those loaded."""
-        from peft import PeftConfig
-
-        config = _read_config(PeftConfig, path)
+        config = read_adapter_config(path)
         kind = config.peft_type.value.lower()
         if self._kind is not None and kind != self._kind:
             raise UsageError(
@@ -206,9 +204,16 @@ class ResidentAdapters:
             raise _unfitting(path, self._base.name, f"{len(taken ^ expected)} of its tensors have no counterpart")
 
 
-def _read_config(kind: Any, path: Path) -> Any:
+def read_adapter_config(path: Path) -> Any:
+    """Return peft's configuration of an adapter folder.
+
+    Raises:
+        AdapterError: peft cannot read it.
+    """
+    from peft import PeftConfig
+
     try:
-        config = kind.from_pretrained(str(path))
+        config = PeftConfig.from_pretrained(str(path))
     except (ValueError, KeyError, TypeError) as error:
         raise AdapterError(
             f"peft cannot read {path / ADAPTER_CONFIG}: {str(error)[:200]}", hint="was it made by a newer peft?"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from peftsum.cost.forecast import Amount, Forecast
+from peftsum.exceptions import UsageError
 from peftsum.forecast.bases import base_config
 from peftsum.forecast.memory import memory_items, total
 from peftsum.forecast.speed import BUDGET_S, energy, step_seconds
@@ -32,7 +33,13 @@ def forecast(
         HubError: the base's sizes are not shipped here, and the Hub cannot be reached.
         RecipeError: the method does not fit the base.
         DataError: the recipe's data is not there or has bad rows.
+        UsageError: it has a teacher, whose weights and forward pass are not counted.
     """
+    if recipe.train.objective.kind != "plain":
+        raise UsageError(
+            f"train.objective: {recipe.train.objective.kind} is not forecast: its teacher takes memory and time, too",
+            hint="--set train.objective.kind=plain forecasts the rest; add the teacher's weights and its forward pass",
+        )
     if workload is None:
         plain = base_config(recipe.model)[0].model_type == "t5"
         workload = workload_of(recipe, target.kind, plain_t5=plain)

@@ -20,6 +20,8 @@ TARGET_SETS: dict[str, str | list[str]] = {
     "decoder": r".*decoder\.block\..*\.(q|k|v|o|wi|wi_0|wi_1|wo)",  # peft takes a text as a pattern of the whole name
 }
 
+LISTED = 8  # names of layers that a label shows
+
 
 class Lora(PeftMethodSection):
     """A low-rank update BA beside frozen weights (Hu et al. 2021)."""
@@ -90,7 +92,9 @@ class Lora(PeftMethodSection):
 
     def label(self) -> str:
         """Return for example ``lora r16 all-linear``, or ``dora r8 qv``."""
-        targets = ",".join(self.targets) if isinstance(self.targets, list) else self.targets
+        targets = self.targets if isinstance(self.targets, str) else ",".join(self.targets)
+        if len(self.targets) > LISTED and not isinstance(self.targets, str):
+            targets = f"{len(self.targets)} layers"
         return f"{self.variant} r{self.rank} {targets}"
 
 
