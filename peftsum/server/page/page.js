@@ -1,0 +1,230 @@
+// A dialogue and two adapters in, two summaries out. What it keeps, it keeps in this tab and until it is left.
+
+import { Marks } from "./marks.js";
+import { answerOf, Problem } from "./problems.js";
+import { make, placeholder, showAnswer, showTurns } from "./show.js";
+import * as words from "./words.js";
+
+const LETTERS = ["A", "B"];
+const NO_SECOND = "";
+
+const $ = (id) => document.getElementById(id);
+const form = $("form");
+const text = $("text");
+const tell = (said) => ($("told").textContent = said);
+const marks = new Marks($("reading"), tell);
+
+let choices = []; // what the selects offer, by place: {name, label, about}; the bare base has the name null
+let waiting = null; // the AbortController of the request under way
+let retry = null; // the timer of a "Try again" button
+
+const headers = () => ({ "Content-Type": "application/json", ...($("key").value ? { "X-API-Key": $("key").value } : {}) });
+
+async function loadAdapters() {
+  clearProblem();
+  let found;
+  try {
+    found = await answerOf(fetch("v1/adapters", { headers: headers() }));
+  } catch (problem) {
+    showProblem(problem, loadAdapters);
+    return;
+  }
+  choices = [...found.adapters.map(choice), { name: null, label: `${found.base.name}, untuned`, about: "no adapter" }];
+  $("base").textContent = `Two adapters on ${found.base.name} summarize a dialogue, side by side.`;
+  const options = choices.map(({ label }, place) => make("option", { value: String(place) }, label));
+  $("first").replaceChildren(...options.map((option) => option.cloneNode(true)));
+  $("second").replaceChildren(...options, make("option", { value: NO_SECOND }, "none"));
+  $("second").value = choices.length > 1 ? "1" : NO_SECOND;
+  for (const id of ["first", "second"]) $(id).disabled = false;
+  showPlaceholders(false);
+}
+
+function choice(adapter) {
+  const about = [adapter.method, adapter.rank ? `rank ${adapter.rank}` : "", adapter.bytes ? words.bytes(adapter.bytes) : ""];
+  return { name: adapter.name, label: adapter.name, about: about.filter(Boolean).join(", ") };
+}
+
+const chosen = () =>
+  ["first", "second"].map((id) => $(id).value).filter((value) => value !== NO_SECOND).map((value) => choices[Number(value)]);
+
+async function summarize() {
+  const asked = chosen();
+  if (waiting || !choices.length || !valid(asked)) return;
+  clearProblem();
+  waiting = new AbortController();
+  const hadFocus = document.activeElement === $("go");
+  showWaiting(true);
+  if (hadFocus) $("cancel").focus();
+  const stopClock = startClock();
+  try {
+    const body = JSON.stringify(requestFor(asked));
+    const answer = await answerOf(fetch("v1/summaries", { method: "POST", headers: headers(), body, signal: waiting.signal }));
+    showWaiting(false);
+    showResult(answer, asked);
+  } catch (problem) {
+    showWaiting(false);
+    showPlaceholders(false);
+    if (problem.name === "AbortError") $("status").textContent = "Cancelled.";
+    else showProblem(problem, summarize);
+    if (hadFocus && !problem.needsKey) $("go").focus();
+  } finally {
+    waiting = null;
+    stopClock();
+  }
+}
+
+function requestFor(asked) {
+  const strategy = $("strategy").value;
+  const settings = { explain: true, ...(strategy ? { strategy } : {}) };
+  const names = asked.map(({ name }) => name);
+  return { dialogue: text.value, settings, ...(names.length > 1 ? { adapters: names } : { adapter: names[0] }) };
+}
+
+function valid(asked) {
+  const same = asked.length === 2 && asked[0] === asked[1];
+  setError("second", same ? "Choose another one than the first, or none." : "");
+  const empty = !text.value.trim();
+  setError("text", empty ? "Paste a dialogue first, or take the example." : "");
+  if (empty) edit();
+  else if (same) $("second").focus();
+  return !same && !empty;
+}
+
+function setError(id, message) {
+  const shown = $(`${id}-error`);
+  shown.textContent = message;
+  shown.hidden = !message;
+  if (message) $(id).setAttribute("aria-invalid", "true");
+  else $(id).removeAttribute("aria-invalid");
+}
+
+function showWaiting(on) {
+  $("go").hidden = on;
+  $("cancel").hidden = !on;
+  $("answers").setAttribute("aria-busy", String(on));
+  text.readOnly = on;
+  for (const id of ["example", "clear", "edit"]) $(id).disabled = on;
+  if (!on) return;
+  $("status").textContent = `Waiting for ${words.summaries(chosen().length)}.`;
+  $("cost").hidden = true;
+  showPlaceholders(true);
+}
+
+function showPlaceholders(busy) {
+  marks.clear();
+  $("cost").hidden = true;
+  const said = busy ? "Being written …" : "The summary will stand here, with what there is to judge it by.";
+  $("answers").replaceChildren(...chosen().map(({ label }, i) => placeholder(LETTERS[i], label, said, busy)));
+}
+
+function startClock() {
+  const start = performance.now();
+  const show = () => ($("clock").textContent = `${((performance.now() - start) / 1000).toFixed(1)} s`);
+  show();
+  const timer = setInterval(show, 100);
+  return () => {
+    clearInterval(timer);
+    $("clock").textContent = "";
+  };
+}
+
+function showResult(result, asked) {
+  marks.clear();
+  const cards = result.summaries.map((answer, i) => showAnswer(answer, LETTERS[i], asked[i].about, marks));
+  $("answers").replaceChildren(...cards);
+  const supports = new Map();
+  result.summaries.forEach((answer, i) =>
+    answer.sources.forEach((source, j) => {
+      for (const { index } of source.turns) supports.set(index, [...(supports.get(index) ?? []), `${LETTERS[i]}${j + 1}`]);
+    }),
+  );
+  showTurns($("turns"), result.dialogues[0].turns, supports, marks);
+  showReading(true);
+  showCost(result);
+  $("status").textContent = `${words.summaries(result.summaries.length)} in ${words.seconds(result.seconds)}.`;
+  $("summaries-title").focus();
+}
+
+function showReading(on) {
+  $("writing").hidden = on;
+  $("reading").hidden = !on;
+  $("edit").hidden = !on;
+}
+
+function edit() {
+  marks.paint(null);
+  showReading(false);
+  text.focus();
+}
+
+function showCost({ seconds, energy }) {
+  const spent =
+    energy.joules === null
+      ? ["not measured", energy.reason]
+      : [words.joules(energy.joules), `(${energy.low === null ? "" : `${words.joules(energy.low)} to ${words.joules(energy.high)}; `}${energy.source})`];
+  const rows = [
+    ["Time", words.seconds(seconds), "(all of it, on the server)"],
+    ["Energy", ...spent],
+  ];
+  $("cost").replaceChildren(
+    ...rows.map(([term, value, note]) => make("div", {}, make("dt", {}, term), make("dd", {}, make("b", {}, value), note ? ` ${note}` : null))),
+  );
+  $("cost").hidden = false;
+}
+
+function clearProblem() {
+  clearInterval(retry);
+  $("problem").replaceChildren();
+}
+
+/** Say in words what went wrong, with a button that tries again once the server's wait is over. */
+function showProblem(problem, again) {
+  if (!(problem instanceof Problem)) {
+    console.error(problem);
+    problem = new Problem("This page does not understand the server's answer.", "Reload the page: the server may be of another version.");
+  }
+  clearProblem();
+  if (problem.needsKey) {
+    $("key-field").hidden = false;
+    $("key").focus();
+  }
+  const button = make("button", { type: "button" }, "Try again");
+  button.addEventListener("click", again);
+  let left = Math.ceil(problem.wait);
+  const count = () => {
+    button.disabled = left > 0;
+    button.textContent = left > 0 ? `Try again in ${left} s` : "Try again";
+    if (left-- <= 0) clearInterval(retry);
+  };
+  count();
+  if (problem.wait) retry = setInterval(count, 1000);
+  const remedy = problem.remedy ? make("p", {}, problem.remedy) : null;
+  $("problem").append(make("div", { class: "problem" }, make("p", {}, make("b", {}, problem.message)), remedy, button));
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (choices.length) summarize();
+  else loadAdapters();
+});
+$("cancel").addEventListener("click", () => waiting?.abort());
+$("example").addEventListener("click", () => {
+  text.value = words.EXAMPLE;
+  setError("text", "");
+  edit();
+  text.setSelectionRange(0, 0);
+  text.scrollTop = 0;
+});
+$("clear").addEventListener("click", () => {
+  text.value = "";
+  edit();
+  showPlaceholders(false);
+});
+$("edit").addEventListener("click", edit);
+text.addEventListener("input", () => setError("text", ""));
+for (const id of ["first", "second"]) $(id).addEventListener("change", () => setError("second", ""));
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") marks.release();
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+});
+loadAdapters();
