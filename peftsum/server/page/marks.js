@@ -23,7 +23,7 @@ export class Marks {
     this.kept = this.shown = null;
   }
 
-  /** Add what `key` stands for: `{turns: [index], words: [lower case], letter, told, home: element, quotes: element?}`. */
+  /** Add what `key` stands for: `{turns: [index], words, letter, told, home: element, quotes: element?}`. */
   add(key, mark) {
     this.marks.set(key, mark);
   }
@@ -63,8 +63,8 @@ export class Marks {
     const mark = this.marks.get(key);
     const lit = new Set(mark?.turns);
     this.turns.forEach((turn, index) => turn.classList.toggle("lit", lit.has(index)));
-    for (const [text, { letter, words }] of this.texts) {
-      markWords(text, words, mark?.letter === letter ? new Set(mark.words) : new Set());
+    for (const [element, { letter, text }] of this.texts) {
+      markWords(element, text, new Set(mark?.letter === letter ? mark.words.map(plain) : []));
     }
     for (const [other, { home }] of this.marks) home.classList.toggle("lit", other === key);
     this.#press();
@@ -88,8 +88,11 @@ export class Marks {
 
 const plain = (word) => word.toLowerCase().replace("’", "'");
 
-/** Return those of some words (in lower case) that a text has, once each and as they are written there. */
-export const wordsIn = (text, words) => [...new Set((text.match(WORD) ?? []).filter((word) => words.includes(plain(word))))];
+/** Return those of some words that a text has, once each and as they are written there. */
+export function wordsIn(text, words) {
+  const wanted = new Set(words.map(plain));
+  return [...new Set((text.match(WORD) ?? []).filter((word) => wanted.has(plain(word))))];
+}
 
 function markWords(element, text, words) {
   if (!words.size) {

@@ -15,6 +15,7 @@ const tell = (said) => ($("told").textContent = said);
 const marks = new Marks($("reading"), tell);
 
 let choices = []; // what the selects offer, by place: {name, label, about}; the bare base has the name null
+let shown = null; // {text, turns} of the dialogue whose summaries stand there
 let waiting = null; // the AbortController of the request under way
 let retry = null; // the timer of a "Try again" button
 
@@ -40,8 +41,8 @@ async function loadAdapters() {
 }
 
 function choice(adapter) {
-  const about = [adapter.method, adapter.rank ? `rank ${adapter.rank}` : "", adapter.bytes ? words.bytes(adapter.bytes) : ""];
-  return { name: adapter.name, label: adapter.name, about: about.filter(Boolean).join(", ") };
+  const about = `${adapter.method}, ${words.bytes(adapter.bytes)}`; // "lora r16 all-linear, 1.2 MB"
+  return { name: adapter.name, label: adapter.name, about };
 }
 
 const chosen = () =>
@@ -112,6 +113,9 @@ function showWaiting(on) {
 
 function showPlaceholders(busy) {
   marks.clear();
+  if (shown) showTurns($("turns"), shown.turns, new Map(), marks); // without what pointed at the summaries
+  shown = null;
+  noteChange();
   $("cost").hidden = true;
   const said = busy ? "Being written …" : "The summary will stand here, with what there is to judge it by.";
   $("answers").replaceChildren(...chosen().map(({ label }, i) => placeholder(LETTERS[i], label, said, busy)));
@@ -138,11 +142,17 @@ function showResult(result, asked) {
       for (const { index } of source.turns) supports.set(index, [...(supports.get(index) ?? []), `${LETTERS[i]}${j + 1}`]);
     }),
   );
-  showTurns($("turns"), result.dialogues[0].turns, supports, marks);
+  shown = { text: text.value, turns: result.dialogues[0].turns };
+  showTurns($("turns"), shown.turns, supports, marks);
+  noteChange();
   showReading(true);
   showCost(result);
   $("status").textContent = `${words.summaries(result.summaries.length)} in ${words.seconds(result.seconds)}.`;
   $("summaries-title").focus();
+}
+
+function noteChange() {
+  $("stale").hidden = !shown || shown.text === text.value;
 }
 
 function showReading(on) {
@@ -202,15 +212,17 @@ function showProblem(problem, again) {
   $("problem").append(make("div", { class: "problem" }, make("p", {}, make("b", {}, problem.message)), remedy, button));
 }
 
-form.addEventListener("submit", (event) => {
+form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (choices.length) summarize();
-  else loadAdapters();
+  if (choices.length) return summarize();
+  await loadAdapters(); // the first try was refused for want of a key, or found no server
+  if (choices.length && text.value.trim()) await summarize();
 });
 $("cancel").addEventListener("click", () => waiting?.abort());
 $("example").addEventListener("click", () => {
   text.value = words.EXAMPLE;
   setError("text", "");
+  noteChange();
   edit();
   text.setSelectionRange(0, 0);
   text.scrollTop = 0;
@@ -221,8 +233,16 @@ $("clear").addEventListener("click", () => {
   showPlaceholders(false);
 });
 $("edit").addEventListener("click", edit);
-text.addEventListener("input", () => setError("text", ""));
-for (const id of ["first", "second"]) $(id).addEventListener("change", () => setError("second", ""));
+text.addEventListener("input", () => {
+  setError("text", "");
+  noteChange();
+});
+for (const id of ["first", "second"]) {
+  $(id).addEventListener("change", () => {
+    setError("second", "");
+    if (!shown && !waiting) showPlaceholders(false);
+  });
+}
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") marks.release();
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();

@@ -89,7 +89,7 @@ function sentences(answer, letter, marks) {
     const quotes = make("ul", { class: "quotes", hidden: true }, ...source.turns.map((turn) => make("li", {}, link(turn), ` ${turn.text}`)));
     const home = make("li", {}, button, make("p", { class: "support", id: `${key}-support` }, words.support(source)), quotes);
     const spoken = source.turns.map((turn) => `${words.turnName(turn)}: ${turn.text}`).join(" ");
-    marks.texts.set(said, { letter, words: source.sentence });
+    marks.texts.set(said, { letter, text: source.sentence });
     marks.add(key, { turns: source.turns.map((turn) => turn.index), words: [], letter, told: `${key}. ${source.sentence} ${words.support(source)} ${spoken}`, home, quotes });
     marks.bind(button, key);
     return home;
