@@ -14,7 +14,7 @@ const text = $("text");
 const tell = (said) => ($("told").textContent = said);
 const marks = new Marks($("reading"), tell);
 
-let choices = []; // what the selects offer, by place: {name, label, about}; the bare base has the name null
+let choices = []; // what the selects offer, by place: {name, label, offered, about, problem}; the name of the bare base is null
 let shown = null; // {text, turns} of the dialogue whose summaries stand there
 let waiting = null; // the AbortController of the request under way
 let retry = null; // the timer of a "Try again" button
@@ -30,19 +30,24 @@ async function loadAdapters() {
     showProblem(problem, loadAdapters);
     return;
   }
-  choices = [...found.adapters.map(choice), { name: null, label: `${found.base.name}, untuned`, about: "no adapter" }];
+  const untuned = `${found.base.name}, untuned`;
+  choices = [...found.adapters.map(choice), { name: null, label: untuned, offered: untuned, about: "no adapter" }];
   $("base").textContent = `Two adapters on ${found.base.name} summarize a dialogue, side by side.`;
-  const options = choices.map(({ label }, place) => make("option", { value: String(place) }, label));
+  const options = choices.map(({ offered, problem }, place) => make("option", { value: String(place), disabled: Boolean(problem) }, offered));
   $("first").replaceChildren(...options.map((option) => option.cloneNode(true)));
   $("second").replaceChildren(...options, make("option", { value: NO_SECOND }, "none"));
-  $("second").value = choices.length > 1 ? "1" : NO_SECOND;
+  const whole = choices.flatMap(({ problem }, place) => (problem ? [] : [String(place)]));
+  $("first").value = whole[0]; // the bare base at least
+  $("second").value = whole[1] ?? NO_SECOND;
   for (const id of ["first", "second"]) $(id).disabled = false;
   showPlaceholders(false);
 }
 
 function choice(adapter) {
-  const about = `${adapter.method}, ${words.bytes(adapter.bytes)}`; // "lora r16 all-linear, 1.2 MB"
-  return { name: adapter.name, label: adapter.name, about };
+  const { name, method, bytes, resident, problem } = adapter;
+  const about = `${method}, ${words.bytes(bytes)}`; // "lora r16 all-linear, 1.2 MB"
+  const state = problem ? ` (${problem})` : resident ? "" : " (not in memory yet)";
+  return { name, label: name, offered: `${name}${state}`, about, problem };
 }
 
 const chosen = () =>
@@ -77,8 +82,7 @@ async function summarize() {
 function requestFor(asked) {
   const strategy = $("strategy").value;
   const settings = { explain: true, ...(strategy ? { strategy } : {}) };
-  const names = asked.map(({ name }) => name);
-  return { dialogue: text.value, settings, ...(names.length > 1 ? { adapters: names } : { adapter: names[0] }) };
+  return { dialogue: text.value, settings, adapters: asked.map(({ name }) => name) };
 }
 
 function valid(asked) {
@@ -168,13 +172,9 @@ function edit() {
 }
 
 function showCost({ seconds, energy }) {
-  const spent =
-    energy.joules === null
-      ? ["not measured", energy.reason]
-      : [words.joules(energy.joules), `(${energy.low === null ? "" : `${words.joules(energy.low)} to ${words.joules(energy.high)}; `}${energy.source})`];
   const rows = [
-    ["Time", words.seconds(seconds), "(all of it, on the server)"],
-    ["Energy", ...spent],
+    ["Time", words.seconds(seconds), "on the server, waiting included"],
+    ["Energy", ...words.energy(energy)],
   ];
   $("cost").replaceChildren(
     ...rows.map(([term, value, note]) => make("div", {}, make("dt", {}, term), make("dd", {}, make("b", {}, value), note ? ` ${note}` : null))),

@@ -16,20 +16,29 @@ export class Problem extends Error {
 
 /** Return the JSON of an answer, or throw the Problem that it is. */
 export async function answerOf(request) {
-  let response;
+  let response, body;
   try {
     response = await request;
+    body = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The server does not answer.", "See whether `peftsum serve` still runs, then try again. Your dialogue is still here.");
   }
-  const body = await response.json().catch(() => null);
-  if (response.ok && body !== null) return body;
-  throw problemOf(response, body);
+  const found = parsed(body);
+  if (response.ok && found !== null) return found;
+  throw problemOf(response, found);
+}
+
+function parsed(body) {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null; // a proxy's page of HTML, say
+  }
 }
 
 function problemOf({ status, headers }, body) {
-  const [said, hint] = detailOf(body);
+  const { error: said = "", hint = "" } = body ?? {};
   const wait = Number(headers.get("Retry-After")) || 0;
   switch (status) {
     case 401:
@@ -47,12 +56,4 @@ function problemOf({ status, headers }, body) {
       if (status < 400 || (status >= 500 && !said)) return new Problem(`The server failed (HTTP ${status}).`, "Its terminal says why. Try again.");
       return new Problem(said || `The server refused (HTTP ${status}).`, hint);
   }
-}
-
-// FastAPI's own refusals are a list under "detail"; the server's are a text or {"message", "hint"}.
-function detailOf(body) {
-  const detail = body?.detail ?? body?.error ?? body;
-  if (typeof detail === "string") return [detail, body?.hint ?? ""];
-  if (Array.isArray(detail)) return [detail.map((part) => `${(part.loc ?? []).slice(1).join(".")}: ${part.msg}`).join("; "), ""];
-  return [detail?.message ?? detail?.error ?? "", detail?.hint ?? ""];
 }

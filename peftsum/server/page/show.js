@@ -71,8 +71,8 @@ function mark(answer) {
   const copy = make("button", { type: "button", class: "quiet" }, "Copy");
   const text = `${answer.summary}\n${answer.generated_by.mark}`;
   copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(text);
-    copy.textContent = "Copied";
+    const done = await navigator.clipboard.writeText(text).then(() => true, () => false);
+    copy.textContent = done ? "Copied" : "Not allowed";
     setTimeout(() => (copy.textContent = "Copy"), 2000);
   });
   // Browsers lend the clipboard to pages of this machine, and to those behind TLS.

@@ -28,7 +28,14 @@ export const figure = (value) => {
 
 export const seconds = (value) => (value < 100 ? `${figure(value)} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`);
 
-export const joules = (value) => (value < 3600 ? `${figure(value)} J` : `${figure(value / 3600)} Wh`);
+const joules = (value) => (value < 3600 ? `${figure(value)} J` : `${figure(value / 3600)} Wh`);
+
+/** Return a reading of joules as a figure, and its range and source. */
+export function energy({ value, low, high, source, reason, estimated }) {
+  if (value === null) return ["not measured", reason];
+  const range = low === null || high === null ? "" : `${joules(low)} to ${joules(high)}; `;
+  return [`${estimated ? "about " : ""}${joules(value)}`, `${range}${source}`];
+}
 
 export const bytes = (value) => (value < 1e6 ? `${figure(value / 1e3)} kB` : value < 1e9 ? `${figure(value / 1e6)} MB` : `${figure(value / 1e9)} GB`);
 
