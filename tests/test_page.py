@@ -12,6 +12,7 @@ import pytest
 import peftsum
 from peftsum.flags import trusted_detectors
 from peftsum.metrics.errors import FITTED, RULES
+from peftsum.server.limits import MOST_DIALOGUE_CHARACTERS
 
 PAGE = Path(peftsum.__file__).parent / "server" / "page"
 SCRIPTS = sorted(PAGE.glob("*.js"))
@@ -88,6 +89,11 @@ def test_every_flag_that_a_summary_can_have_is_put_in_words() -> None:
     worded = set(re.findall(r"^ {2}(error_\w+):", table[1], re.MULTILINE))
     assert trusted_detectors().keys() <= worded
     assert worded <= {*FITTED, *RULES}
+
+
+def test_the_page_knows_how_long_a_dialogue_may_be(html: Tags) -> None:
+    (field,) = [a for tag, a in html.tags if tag == "textarea"]
+    assert field["data-longest"] == str(MOST_DIALOGUE_CHARACTERS)
 
 
 def test_every_control_has_a_label(html: Tags) -> None:

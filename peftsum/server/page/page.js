@@ -19,13 +19,21 @@ let shown = null; // {text, turns} of the dialogue whose summaries stand there
 let waiting = null; // the AbortController of the request under way
 let retry = null; // the timer of a "Try again" button
 
-const headers = () => ({ "Content-Type": "application/json", ...($("key").value ? { "X-API-Key": $("key").value } : {}) });
+/** Ask the server; `body` makes it a POST. Returns its answer, or throws a Problem. */
+async function ask(path, body, signal) {
+  const headers = {};
+  const key = $("key").value.trim();
+  if (/[^\x21-\x7e]/.test(key)) throw new Problem("The key has letters that no key has.", "Enter the API key that the server was started with.", { needsKey: true });
+  if (key) headers.Authorization = `Bearer ${key}`;
+  if (body) headers["Content-Type"] = "application/json";
+  return answerOf(fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal }));
+}
 
 async function loadAdapters() {
   clearProblem();
   let found;
   try {
-    found = await answerOf(fetch("v1/adapters", { headers: headers() }));
+    found = await ask("v1/adapters");
   } catch (problem) {
     showProblem(problem, loadAdapters);
     return;
@@ -44,10 +52,9 @@ async function loadAdapters() {
 }
 
 function choice(adapter) {
-  const { name, method, bytes, resident, problem } = adapter;
+  const { name, method, bytes, problem } = adapter;
   const about = `${method}, ${words.bytes(bytes)}`; // "lora r16 all-linear, 1.2 MB"
-  const state = problem ? ` (${problem})` : resident ? "" : " (not in memory yet)";
-  return { name, label: name, offered: `${name}${state}`, about, problem };
+  return { name, label: name, offered: problem ? `${name} (${problem})` : name, about, problem };
 }
 
 const chosen = () =>
@@ -63,8 +70,7 @@ async function summarize() {
   if (hadFocus) $("cancel").focus();
   const stopClock = startClock();
   try {
-    const body = JSON.stringify(requestFor(asked));
-    const answer = await answerOf(fetch("v1/summaries", { method: "POST", headers: headers(), body, signal: waiting.signal }));
+    const answer = await ask("v1/summaries", requestFor(asked), waiting.signal);
     showWaiting(false);
     showResult(answer, asked);
   } catch (problem) {
@@ -88,11 +94,17 @@ function requestFor(asked) {
 function valid(asked) {
   const same = asked.length === 2 && asked[0] === asked[1];
   setError("second", same ? "Choose another one than the first, or none." : "");
-  const empty = !text.value.trim();
-  setError("text", empty ? "Paste a dialogue first, or take the example." : "");
-  if (empty) edit();
+  const wrong = wrongText();
+  setError("text", wrong);
+  if (wrong) edit();
   else if (same) $("second").focus();
-  return !same && !empty;
+  return !same && !wrong;
+}
+
+function wrongText() {
+  if (!text.value.trim()) return "Paste a dialogue first, or take the example.";
+  const [count, most] = [[...text.value].length, Number(text.dataset.longest)];
+  return count > most ? `The dialogue has ${count} characters, and the server takes ${most}: paste a part of it.` : "";
 }
 
 function setError(id, message) {

@@ -41,9 +41,8 @@ function problemOf({ status, headers }, body) {
   const { error: said = "", hint = "" } = body ?? {};
   const wait = Number(headers.get("Retry-After")) || 0;
   switch (status) {
-    case 401:
-    case 403:
-      return new Problem(said || "The server asks for a key.", "Enter the API key that it was started with, then try again.", { needsKey: true });
+    case 401: // "no key, or a wrong one"
+      return new Problem("The server asks for its API key.", "Enter the one that it was started with, then try again.", { needsKey: true });
     case 429:
       return new Problem("The server has more to do than it can take on.", `It asks to wait ${seconds(wait || 1)}.`, { wait: wait || 1 });
     case 503:
@@ -51,7 +50,7 @@ function problemOf({ status, headers }, body) {
     case 504:
       return new Problem(said || "The summary took longer than the server allows.", hint || "Try a shorter dialogue, or try again when the server has less to do.");
     case 413:
-      return new Problem(said || "The dialogue is too long for this server.", hint || "Paste a part of it.");
+      return new Problem(said || "The dialogue is too long for this server.", "Paste a part of it, or start the server with a larger --max-body.");
     default:
       if (status < 400 || (status >= 500 && !said)) return new Problem(`The server failed (HTTP ${status}).`, "Its terminal says why. Try again.");
       return new Problem(said || `The server refused (HTTP ${status}).`, hint);

@@ -33,7 +33,7 @@ const joules = (value) => (value < 3600 ? `${figure(value)} J` : `${figure(value
 /** Return a reading of joules as a figure, and its range and source. */
 export function energy({ value, low, high, source, reason, estimated }) {
   if (value === null) return ["not measured", reason];
-  const range = low === null || high === null ? "" : `${joules(low)} to ${joules(high)}; `;
+  const range = low === null || high === null ? "" : `(${joules(low)} to ${joules(high)}) — `;
   return [`${estimated ? "about " : ""}${joules(value)}`, `${range}${source}`];
 }
 
