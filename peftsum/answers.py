@@ -104,7 +104,9 @@ def answer(
     )
     sureness = confidences(summarizer, written, adapter, prompt, generation)
     author = generated_by(summarizer.base, adapter, target)
-    return [_answer(dialogue, w, sure, author) for dialogue, w, sure in zip(dialogues, written, sureness, strict=True)]
+    return [
+        explained(dialogue, w, sure, author) for dialogue, w, sure in zip(dialogues, written, sureness, strict=True)
+    ]
 
 
 def generated_by(base: str, adapter: str | None, target: Target | None) -> GeneratedBy:
@@ -123,7 +125,8 @@ def generated_by(base: str, adapter: str | None, target: Target | None) -> Gener
     )
 
 
-def _answer(dialogue: str, written: Written, confidence: Confidence, author: GeneratedBy) -> Answer:
+def explained(dialogue: str, written: Written, confidence: Confidence, author: GeneratedBy) -> Answer:
+    """Return a summary with its confidence, what is suspect in it, and where it stands in the dialogue."""
     reading = DialogueReading(dialogue)
     return Answer(
         adapter=author.adapter,
