@@ -1,4 +1,4 @@
-"""A real ``peftsum serve`` and a headless Chromium before its page; run as a script, it takes the picture of docs/page.md.
+"""A real ``peftsum serve`` and a headless Chromium before its page; as a script, it takes the picture of docs/page.md.
 
 Usage: python tests/browsing.py docs/page.png
 """

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from peftsum.dialogue_text import parse_turns
 from peftsum.exceptions import PeftsumError
 from peftsum.server.engine import Engine
 from peftsum.server.folder import AdapterFolder
@@ -33,8 +34,10 @@ from peftsum.server.schemas import (
     Problem,
     SummariesRequest,
     SummariesResponse,
+    Turns,
 )
 from peftsum.server.work import Ask, Outcome, Ticket
+from peftsum.support import supporting_turn
 from peftsum.version import __version__
 
 PAGE = Path(__file__).parent / "page"
@@ -139,7 +142,10 @@ class Routes:
         if outcome is None:
             return Response(status_code=499)  # nobody reads it
         response = SummariesResponse(
-            summaries=outcome.summaries, seconds=time.perf_counter() - started, energy=outcome.energy
+            summaries=outcome.summaries,
+            dialogues=_turns(asked) if asked.settings.explain else None,
+            seconds=time.perf_counter() - started,
+            energy=outcome.energy,
         )
         return Response(response.model_dump_json(), media_type="application/json")
 
@@ -259,6 +265,10 @@ async def _read(request: Request) -> SummariesRequest:
         return SummariesRequest.model_validate(document)
     except ValidationError as error:
         raise _wrong(error.errors(include_input=False, include_url=False, include_context=False)) from None
+
+
+def _turns(asked: SummariesRequest) -> list[Turns]:
+    return [Turns(id=key, turns=[*map(supporting_turn, parse_turns(text))]) for key, text in asked.texts]
 
 
 def _no_constant(name: str) -> float:

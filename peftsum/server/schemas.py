@@ -20,7 +20,7 @@ from peftsum.server.limits import (
     MOST_DIALOGUES,
     MOST_NEW_TOKENS,
 )
-from peftsum.support import Source
+from peftsum.support import Source, SupportingTurn
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_DIALOGUE_CHARACTERS, pattern=r"\S")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
@@ -131,10 +131,19 @@ class Summary(Record):
     read: ReadFor
 
 
+class Turns(Record):
+    """A dialogue as it was understood: its turns, numbered as `sources` and `flags` number them."""
+
+    id: str
+    turns: list[SupportingTurn]
+
+
 class SummariesResponse(Record):
     """The summaries of a request: each dialogue by each adapter, dialogues in the order of the request."""
 
     summaries: list[Summary]
+    dialogues: list[Turns] | None = None
+    """The turns of each dialogue, which the page shows; null where `explain` is false."""
     seconds: float
     """From the request's arrival to this answer, waiting included."""
     energy: Reading
