@@ -206,14 +206,16 @@ def test_what_is_missing_or_too_much_is_said_where_it_is(page: Page) -> None:
 
 def test_a_wrong_key_is_asked_for_again(browser: Page) -> None:
     browser.open(key=False)
+    assert "asks for an API key" in browser.text("#problem")
     browser.one("#key").send_keys("another-key-altogether", Keys.ENTER)
-    wait(lambda: "API key" in browser.text("#problem"), "the refusal")
+    wait(lambda: "does not take this key" in browser.text("#problem"), "the refusal")
     assert browser.run("return document.activeElement.id") == "key"
     browser.one("#key").clear()
     browser.one("#key").send_keys(KEY)
     browser.one("#problem button").click()
     wait(lambda: browser.one("#first").is_enabled(), "the adapters")
     assert browser.text("#problem") == ""
+    assert not browser.one("#key").is_displayed()
 
 
 def test_a_server_that_is_gone_is_told_and_asked_again(page: Page) -> None:

@@ -39,6 +39,10 @@ async function loadAdapters() {
     return;
   }
   const untuned = `${found.base.name}, untuned`;
+  if (!$("key-field").hidden) {
+    $("key-field").hidden = true; // it was the right one
+    text.focus();
+  }
   choices = [...found.adapters.map(choice), { name: null, label: untuned, offered: untuned, about: "no adapter" }];
   $("base").textContent = `Two adapters on ${found.base.name} summarize a dialogue, side by side.`;
   const options = choices.map(({ offered, problem }, place) => make("option", { value: String(place), disabled: Boolean(problem) }, offered));
@@ -206,11 +210,12 @@ function showProblem(problem, again) {
     problem = new Problem("This page does not understand the server's answer.", "Reload the page: the server may be of another version.");
   }
   clearProblem();
+  const asked = problem.needsKey && !$("key").value; // no fault of anybody's
   if (problem.needsKey) {
     $("key-field").hidden = false;
     $("key").focus();
   }
-  const button = make("button", { type: "button" }, "Try again");
+  const button = make("button", { type: "button" }, asked ? "Go on" : "Try again");
   button.addEventListener("click", again);
   let left = Math.ceil(problem.wait);
   const count = () => {
@@ -218,10 +223,12 @@ function showProblem(problem, again) {
     button.textContent = left > 0 ? `Try again in ${left} s` : "Try again";
     if (left-- <= 0) clearInterval(retry);
   };
-  count();
-  if (problem.wait) retry = setInterval(count, 1000);
+  if (problem.wait) {
+    count();
+    retry = setInterval(count, 1000);
+  }
   const remedy = problem.remedy ? make("p", {}, problem.remedy) : null;
-  $("problem").append(make("div", { class: "problem" }, make("p", {}, make("b", {}, problem.message)), remedy, button));
+  $("problem").append(make("div", { class: asked ? "problem asked" : "problem" }, make("p", {}, make("b", {}, asked ? "This server asks for an API key." : problem.message)), remedy, button));
 }
 
 form.addEventListener("submit", async (event) => {

@@ -22,7 +22,7 @@ export async function answerOf(request) {
     body = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("The server does not answer.", "See whether `peftsum serve` still runs, then try again. Your dialogue is still here.");
+    throw new Problem("The server does not answer.", "See whether “peftsum serve” still runs, then try again. Your dialogue is still here.");
   }
   const found = parsed(body);
   if (response.ok && found !== null) return found;
@@ -41,8 +41,8 @@ function problemOf({ status, headers }, body) {
   const { error: said = "", hint = "" } = body ?? {};
   const wait = Number(headers.get("Retry-After")) || 0;
   switch (status) {
-    case 401: // "no key, or a wrong one"
-      return new Problem("The server asks for its API key.", "Enter the one that it was started with, then try again.", { needsKey: true });
+    case 401: // the server tells "no key, or a wrong one"
+      return new Problem("The server does not take this key.", "Enter the one that it was started with.", { needsKey: true });
     case 429:
       return new Problem("The server has more to do than it can take on.", `It asks to wait ${seconds(wait || 1)}.`, { wait: wait || 1 });
     case 503:
