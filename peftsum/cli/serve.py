@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def serve(context: click.Context, /, as_json: bool, **options: Any) -> None:
 
     def ready(address: str) -> None:
         if as_json:
-            print_json({"address": address})
+            print_json({"address": address, "pid": os.getpid()})
         else:
             click.echo(f"listening at {address}")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -151,20 +151,21 @@ class Routes:
 
     async def adapters(self) -> Response:
         """List the adapters of the folder, and what of them is in memory."""
-        base, found = await _done(self._engine.describe(), tuple)
-        return _json(AdaptersResponse(base=base, adapters=found))
+        found = await asyncio.to_thread(lambda: {name: self._folder.describe(name) for name in self._folder.names()})
+        base, adapters = await _done(self._engine.describe(found), tuple)
+        return _json(AdaptersResponse(base=base, adapters=adapters))
 
     async def load(self, name: Name) -> Response:
         """Load an adapter ahead of its first use; one that is there stays as it is."""
         self._folder.path(name)
-        await _done(self._engine.load(name), object)
-        return _json(await _done(self._engine.describe_one(name), AdapterInfo))
+        await asyncio.wrap_future(self._engine.load(name))
+        return await self._one(name)
 
     async def unload(self, name: Name) -> Response:
         """Unload an adapter, whose memory goes back; summaries that were asked of it are written before."""
         self._folder.path(name)
-        await _done(self._engine.unload(name), object)
-        return _json(await _done(self._engine.describe_one(name), AdapterInfo))
+        await asyncio.wrap_future(self._engine.unload(name))
+        return await self._one(name)
 
     async def health(self) -> Response:
         """Tell whether requests are taken."""
@@ -186,14 +187,18 @@ class Routes:
             raise Refusal(404, "no such page", hint="the API is at /v1/summaries; /openapi.json describes it")
         return Response(path.read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
 
+    async def _one(self, name: str) -> Response:
+        _, (found,) = await _done(self._engine.describe({name: self._folder.describe(name)}), tuple)
+        return _json(found)
+
     def _asks(self, asked: SummariesRequest) -> list[Ask]:
         texts, names = [(key, take_in(text)) for key, text in asked.texts], asked.names
-        if len(texts) * len(names) > MOST_SUMMARIES:
-            text = f"{len(texts)} dialogues by {len(names)} adapters are more than {MOST_SUMMARIES} summaries"
-            raise Refusal(422, text, hint="ask in several requests")
         for name in names:
             if name is not None:
                 self._folder.path(name)
+        if len(texts) * len(names) > MOST_SUMMARIES:
+            text = f"{len(texts)} dialogues by {len(names)} adapters are more than {MOST_SUMMARIES} summaries"
+            raise Refusal(422, text, hint="ask in several requests")
         settings = asked.settings.overrides()
         return [Ask(key, name, text, settings, asked.settings.explain) for key, text in texts for name in names]
 
@@ -218,26 +223,17 @@ class Routes:
 
 
 def create_app(engine: Engine, folder: AdapterFolder, limits: Limits, metrics: Metrics, rules: Guarded) -> FastAPI:
-    """Return the application of an engine, which it starts and stops.
+    """Return the application of an engine.
 
     Args:
-        engine: not started yet.
+        engine: is started and stopped by the caller.
         folder: of the adapters.
         limits: of a request.
         metrics: of the engine.
         rules: of what is let through.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine.start()
-        yield
-        await asyncio.to_thread(engine.stop)
-
     # docs_url: FastAPI's page of the API fetches its script from another host, which nothing here may do
-    app = FastAPI(
-        title="peftsum", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
-    )
+    app = FastAPI(title="peftsum", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.include_router(Routes(engine, folder, limits, metrics).router)
     app.openapi = _openapi_of(app, app.openapi, locked=rules.key is not None)  # type: ignore[method-assign]
     app.add_exception_handler(PeftsumError, _refused)

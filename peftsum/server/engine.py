@@ -9,21 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 
 from peftsum.decoding import Decoded
 from peftsum.decoding.joining import LastingPlan
 from peftsum.exceptions import PeftsumError, UsageError
 from peftsum.generate import Summarizer
-from peftsum.server.folder import AdapterFolder
+from peftsum.server.folder import AdapterFolder, OnDisk
 from peftsum.server.lanes import Lanes
 from peftsum.server.limits import Limits
 from peftsum.server.metrics import Metrics
-from peftsum.server.refusals import Refusal, failed, queue_full, stopping, too_late
+from peftsum.server.refusals import Refusal, failed, queue_full, stopping, too_late, where
 from peftsum.server.schemas import AdapterInfo, BaseInfo, Summary
 from peftsum.server.scribe import Scribe
 from peftsum.server.work import Ask, Row, Share, Ticket, Work
@@ -141,13 +139,13 @@ class Engine:
             self._changed.notify()
             return self._leaving[name]
 
-    def describe(self) -> Future[object]:
-        """Return the base and the adapters as ``(BaseInfo, list[AdapterInfo])``, in a future."""
-        return self._order(lambda: (self._base_info(), [self._adapter_info(name) for name in self._folder.names()]))
+    def describe(self, found: Mapping[str, OnDisk]) -> Future[object]:
+        """Return the base and adapters as ``(BaseInfo, list[AdapterInfo])``, in a future.
 
-    def describe_one(self, name: str) -> Future[object]:
-        """Return one adapter as an ``AdapterInfo``, in a future."""
-        return self._order(lambda: self._adapter_info(name))
+        Args:
+            found: what the folder tells of each, by name.
+        """
+        return self._order(lambda: (self._base_info(), [self._adapter_info(name, found[name]) for name in found]))
 
     def _order(self, what: Callable[[], object]) -> Future[object]:
         future: Future[object] = Future()
@@ -222,8 +220,9 @@ class Engine:
         if not over:
             return
         for ticket in over.values():
-            ticket.fail(too_late(self._limits.timeout_s))
-            self._metrics.given_up.inc()
+            if ticket.future.cancelled() or not ticket.future.done():
+                self._metrics.given_up.inc()
+                ticket.fail(too_late(self._limits.timeout_s))
         with self._changed:
             works = {id(work): work for work in self._queue if id(work.ticket) in over}
             self._queue = deque(work for work in self._queue if id(work) not in works)
@@ -255,7 +254,7 @@ class Engine:
 
     def _admit(self) -> None:
         now = time.monotonic()
-        for row in self._lanes.admit():
+        for row in self._lanes.admit(lambda row, error: self._fail(row.work, error)):
             self._metrics.tokens.labels("read").inc(len(row.source))
             if not row.work.joined:
                 row.work.joined = True
@@ -289,7 +288,7 @@ class Engine:
         """Answer a work's request with an error; the rest of it leaves at the next turn."""
         self._end(work)
         if not isinstance(error, PeftsumError):
-            logger.error("a request failed: %s", _where(error))
+            logger.error("a request failed: %s", where(error))
             error = failed()
         work.ticket.fail(error)
         rest = [row for row in (*self._lanes.waiting, *self._lanes.running) if row.work is work]
@@ -302,7 +301,7 @@ class Engine:
 
     def _recover(self, error: Exception) -> None:
         """Fail the requests in progress after a fault in a step, and begin with empty caches."""
-        logger.error("a step failed, and with it all summaries in progress: %s", _where(error))
+        logger.error("a step failed, and with it all summaries in progress: %s", where(error))
         for row in (*self._lanes.waiting, *self._lanes.running):
             row.work.ticket.fail(failed())
         works = {id(row.work): row.work for row in (*self._lanes.waiting, *self._lanes.running)}
@@ -317,9 +316,7 @@ class Engine:
         try:
             self._summarizer.load(path, name)
         except UsageError as error:  # such as IA3 beside LoRA
-            raise Refusal(
-                409, self._folder.hidden(error.message), hint="unload those first, or use another server"
-            ) from error
+            raise Refusal(409, self._folder.hidden(error.message), hint=self._folder.hidden(error.hint)) from error
         except PeftsumError as error:
             raise Refusal(422, self._folder.hidden(error.message), hint=self._folder.hidden(error.hint)) from error
         self._scribe.forget()
@@ -348,8 +345,7 @@ class Engine:
             adapter_bytes=resident.bank.nbytes + self._lanes.seats.nbytes,
         )
 
-    def _adapter_info(self, name: str) -> AdapterInfo:
-        found = self._folder.describe(name)
+    def _adapter_info(self, name: str, found: OnDisk) -> AdapterInfo:
         resident, loaded = self._summarizer.resident, name in self._summarizer.adapters
         apart = resident.runs_apart(name) if loaded else None
         held = resident.resident_bytes(name) if loaded else 0
@@ -393,12 +389,5 @@ def _carry_out(what: Callable[[], object], future: Future[object]) -> None:
     except PeftsumError as error:
         future.set_exception(error)
     except Exception as error:
-        logger.error("an order failed: %s", _where(error))
+        logger.error("an order failed: %s", where(error))
         future.set_exception(failed())
-
-
-def _where(error: BaseException) -> str:
-    """Return an error's kind and place; its words stay out of the log, for they might quote a dialogue."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"

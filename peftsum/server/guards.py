@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peftsum.server.metrics import Metrics
-from peftsum.server.refusals import Refusal
+from peftsum.server.refusals import Refusal, failed, where
+
+logger = logging.getLogger(__name__)
 
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -38,8 +41,8 @@ class Guarded:
     key: bytes | None
     """That requests to ``/v1/`` and ``/metrics`` have to bear; None asks for none."""
     hosts: frozenset[str] | None
-    """Names that a request may call the server by; None allows any. With those of this machine alone, a web page whose own
-    name was turned to 127.0.0.1 (DNS rebinding) is stopped."""
+    """Names that a request may call the server by; None allows any. Only its own ones stop a web page whose name
+    was turned to 127.0.0.1 (DNS rebinding)."""
 
 
 class Guards:
@@ -78,6 +81,10 @@ class Guards:
             await answer(refusal, with_headers)
         except _GoneError:
             pass
+        except Exception as error:  # its words stay out of the log, for they might quote a dialogue
+            logger.error("a request failed: %s", where(error))
+            if status == 499:
+                await answer(failed(), with_headers)
         finally:
             self._count(scope, status, time.perf_counter() - started)
 

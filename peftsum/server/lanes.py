@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING
 
 from peftsum.decoding import Decoded
 from peftsum.decoding.joining import Lane, LastingPlan, Newcomer, Seats, likelihood
+from peftsum.exceptions import PeftsumError
 from peftsum.recipe import Generation
 from peftsum.server.limits import MOST_NEW_TOKENS
 from peftsum.server.work import Row
@@ -52,31 +53,40 @@ class Lanes:
         """The rows in progress."""
         return (row for row, _ in self._rows.values())
 
-    def admit(self) -> list[Row]:
+    def admit(self, fail: Callable[[Row, PeftsumError], object]) -> list[Row]:
         """Let waiting rows join, the longest waiting first, as far as there is room; return those that did.
 
         A row that finds no lane or no seat holds up those behind it, for else it might wait for ever.
+
+        Args:
+            fail: called with a row whose adapter cannot be read any more, and why.
         """
         chosen: dict[Lane, list[Row]] = {}
         tokens = 0
         passed: list[Row] = []
         while self.waiting and tokens < ENCODE_TOKENS:
             row = self.waiting.popleft()
-            lane = self._lane_for(row)
+            lane = self._lane_for(row, chosen)
             if lane is not None and lane.free <= len(chosen.get(lane, ())):
                 passed.append(row)
                 continue
-            seat = self._seat(row) if lane is not None else None
+            try:
+                seat = self._seat(row) if lane is not None else None
+            except PeftsumError as error:
+                fail(row, error)
+                continue
             if lane is None or seat is None:
                 passed.append(row)
                 break
             row.seat = seat
+            row.number = next(self._numbers)
+            self._rows[row.number] = (row, lane)
             chosen.setdefault(lane, []).append(row)
             tokens += len(row.source)
         self.waiting.extendleft(reversed(passed))
         for lane, rows in chosen.items():
             for some in _like_lengths(rows):
-                self._admit(lane, some)
+                lane.admit([Newcomer(r.number, r.source, r.seat, r.generation.max_new_tokens) for r in some])
         return [row for rows in chosen.values() for row in rows]
 
     def step(self) -> list[tuple[Row, Decoded]]:
@@ -116,16 +126,13 @@ class Lanes:
         name = row.work.ask.adapter
         return self.seats.take(name, lambda: self._resident.factors(name or ""))
 
-    def _admit(self, lane: Lane, rows: list[Row]) -> None:
-        newcomers = []
-        for row in rows:
-            number = next(self._numbers)
-            self._rows[number] = (row, lane)
-            newcomers.append(Newcomer(number, row.source, row.seat, row.generation.max_new_tokens))
-        lane.admit(newcomers)
+    def _lane_for(self, row: Row, chosen: Mapping[Lane, list[Row]]) -> Lane | None:
+        """Return the lane for a row's settings, made if need be; None where one has to drain before.
 
-    def _lane_for(self, row: Row) -> Lane | None:
-        """Return the lane for a row's settings, made if need be; None where one has to drain before."""
+        Args:
+            row: that waits.
+            chosen: lanes that rows are about to join: no more idle, though they are still empty.
+        """
         key = _settings(row.generation)
         source, output = max(self.longest_source, len(row.source)), row.generation.max_new_tokens
         if row.generation.num_beams == 1:
@@ -134,11 +141,13 @@ class Lanes:
         if lane is not None and len(row.source) <= sources and row.generation.max_new_tokens <= outputs:
             return lane
         if lane is None and len(self._lanes) >= LANES:
-            key_of_idle = next((other for other, (each, _, _) in self._lanes.items() if not len(each)), None)
+            key_of_idle = next(
+                (other for other, (each, _, _) in self._lanes.items() if not len(each) and each not in chosen), None
+            )
             if key_of_idle is None:
                 return None
             del self._lanes[key_of_idle]
-        elif lane is not None and len(lane):
+        elif lane is not None and (len(lane) or lane in chosen):
             return None
         settings = row.generation.model_copy(update={"max_new_tokens": output})
         made = Lane(self._plan, self.seats, settings, self._batch, source, output)

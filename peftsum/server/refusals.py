@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import traceback
+from pathlib import Path
 
 from peftsum.exceptions import EXIT_BAD_INPUT, PeftsumError
 
@@ -46,3 +48,10 @@ def too_late(timeout_s: float) -> Refusal:
 def failed() -> Refusal:
     """Return the refusal of what met a fault of ours: nothing of it is told, for it might hold a dialogue."""
     return Refusal(500, "the server failed on this request", hint="its log says where; please report it")
+
+
+def where(error: BaseException) -> str:
+    """Return an error's kind and place; its words stay out of the log, for they might quote a dialogue."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -25,6 +26,7 @@ from peftsum.server.metrics import Metrics
 
 KEY_VARIABLE = "PEFTSUM_API_KEY"
 SHORTEST_KEY = 16
+MOST_CONNECTIONS = 1000  # open at once; each may hold a body while it is read
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +97,7 @@ def serve(wanted: Wanted, ready: Callable[[str], object]) -> int:
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
-        limit_concurrency=None,
+        limit_concurrency=MOST_CONNECTIONS,
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     server = _Server(config, engine, ready)
@@ -166,9 +168,16 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: object = None) -> None:
         """Listen, and say so."""
+        self._engine.start()
         await super().startup()
         if not self.should_exit:
             self._ready(self._address())
+
+    async def shutdown(self, sockets: object = None) -> None:
+        """Close connections once their answers are sent, and end the engine."""
+        await super().shutdown()
+        if not self.force_exit:
+            await asyncio.to_thread(self._engine.stop)
 
     async def on_tick(self, counter: int) -> bool:
         """End once nothing that was taken is left."""

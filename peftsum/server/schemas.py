@@ -40,8 +40,6 @@ class Settings(Asked):
 
     max_new_tokens: int | None = Field(None, ge=1, le=MOST_NEW_TOKENS)
     """Longest summary in tokens."""
-    min_new_tokens: int | None = Field(None, ge=0, le=MOST_NEW_TOKENS)
-    """Shortest summary in tokens."""
     num_beams: int | None = Field(None, ge=1, le=MOST_BEAMS)
     """Beams; 1 is greedy."""
     no_repeat_ngram_size: int | None = Field(None, ge=0, le=16)
@@ -71,6 +69,8 @@ class Dialogue(Asked):
 
 def _exclusive(schema: dict[str, Any]) -> None:
     """Say in the schema what :meth:`SummariesRequest._one_of_each` checks."""
+    for name in ("adapters", "dialogue", "dialogues"):
+        schema["properties"][name].pop("default")  # it stands for "not given", and may not be sent
     schema["allOf"] = [
         {"oneOf": [{"required": ["dialogue"]}, {"required": ["dialogues"]}]},
         {"not": {"required": ["adapter", "adapters"]}},

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from statistics import fmean
 
-from pydantic import ValidationError
-
 from peftsum.answers import Answer, GeneratedBy, ReadFor, answer, explained, generated_by
 from peftsum.confidence import CalibrationRecord, calibration_for, confidence_of
 from peftsum.decoding import Decoded, texts_of, why_not
@@ -15,7 +13,6 @@ from peftsum.long_dialogues import Written, writing
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation
 from peftsum.server.lanes import Lanes
-from peftsum.server.refusals import Refusal
 from peftsum.server.schemas import Summary
 from peftsum.server.work import Row, Work
 
@@ -34,11 +31,7 @@ class Scribe:
         self._calibration = lru_cache(maxsize=256)(self._read_calibration)
 
     def begin(self, work: Work) -> list[Row] | None:
-        """Return the rows that a summary needs first; None where it cannot share a batch.
-
-        Raises:
-            Refusal: its settings do not fit together.
-        """
+        """Return the rows that a summary needs first; None where it cannot share a batch."""
         name = work.ask.adapter
         work.generation = self._generation(work)
         model = self._summarizer.resident
@@ -102,16 +95,9 @@ class Scribe:
     def _generation(self, work: Work) -> Generation:
         target = self._summarizer.target(work.ask.adapter)
         own = target.generation if target else Generation()
-        if not work.ask.settings:
-            return own
-        try:
-            return Generation.model_validate(own.model_dump() | work.ask.settings)
-        except ValidationError as error:
-            raise Refusal(
-                422,
-                f"the settings do not fit: {error.errors()[0]['msg']}",
-                hint="those not given are the adapter's own: give both",
-            ) from None
+        most = work.ask.settings.get("max_new_tokens", own.max_new_tokens)
+        shortest = {"min_new_tokens": min(own.min_new_tokens, most)}  # the adapter's own gives way to what is asked
+        return Generation.model_validate(own.model_dump() | work.ask.settings | shortest)
 
     def _prompt_and_limit(self, name: str | None) -> tuple[Prompt, int]:
         target = self._summarizer.target(name)

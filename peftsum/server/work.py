@@ -140,4 +140,6 @@ class Row:
     source: list[int]
     generation: Generation
     seat: int = -1
-    """Where its adapter's factors are, once it has begun."""
+    """Where its adapter's factors are, once it is in progress."""
+    number: int = -1
+    """That its lane knows it by."""
