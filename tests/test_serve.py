@@ -7,6 +7,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from random_adapters import DORA, IA3, KINDS, write_adapters
 from serving import Served, served
 
 from peftsum.answers import answer
+from peftsum.dialogue_text import parse_turns
 from peftsum.generate import BASE, Summarizer
 from peftsum.recipe import Generation
 from peftsum.server.limits import Limits
@@ -130,12 +132,16 @@ def test_the_answer_is_what_the_command_prints(tmp_path: Path, capsys: pytest.Ca
             likelihood, value = both["confidence"].pop("log_likelihood"), both["confidence"].pop("value")
             both["confidence"] |= {"rounded": [round(likelihood, 3), round(value, 3)]}
         assert ours == theirs
+    (turns,) = found["dialogues"]
+    assert turns["id"] == "d"
+    assert turns["turns"] == [asdict(turn) for turn in parse_turns(DIALOGUE)]
     assert found["seconds"] > 0
     energy = found["energy"]
     assert energy["low"] < energy["value"] < energy["high"]
     assert "estimate" in energy["source"]
     assert short["summaries"][0]["summary"] == found["summaries"][1]["summary"]
     assert [short["summaries"][0][key] for key in ("confidence", "flags", "sources")] == [None] * 3
+    assert short["dialogues"] is None
 
 
 # What is taken and what is not -------------------------------------------------------------------------------------
