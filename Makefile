@@ -6,7 +6,7 @@ TINY := recipes/tiny/full.yaml recipes/tiny/lora.yaml recipes/tiny/lora-int8.yam
 # A fifth of a pass, validated once, instead of the recipes' two to four keeps the demo under five minutes on two slow cores.
 DEMO_EPOCHS ?= 0.22
 
-.PHONY: install demo docs notebook test test-slow test-gpu lint format clean
+.PHONY: install demo docs notebook test test-slow test-gpu test-e2e lint format clean
 
 install: $(VENV)/.installed
 
@@ -30,13 +30,18 @@ notebook: install
 	$(BIN)/python tools/run_notebook.py
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not gpu and not network and not e2e"
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
 test-gpu: install
 	$(BIN)/python -m pytest -m gpu
+
+# Needs Chromium and its driver (Debian: apt-get install chromium chromium-driver). Half a minute of one core.
+test-e2e: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[e2e,serve]"
+	$(BIN)/python -m pytest -m e2e tests/test_page_browser.py
 
 lint: install
 	$(BIN)/ruff check .

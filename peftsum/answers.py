@@ -112,7 +112,7 @@ def answer(
     author = generated_by(summarizer.base, adapter, target)
     hiding = redactors if redactors is not None else [None] * len(dialogues)
     rows = zip(dialogues, written, sureness, hiding, strict=True)
-    return [_answer(dialogue, text, sure, author, redactor) for dialogue, text, sure, redactor in rows]
+    return [explained(dialogue, text, sure, author, redactor) for dialogue, text, sure, redactor in rows]
 
 
 def restored(answer: Answer, redactor: Redactor) -> Answer:
@@ -144,9 +144,10 @@ def generated_by(base: str, adapter: str | None, target: Target | None) -> Gener
     )
 
 
-def _answer(
-    dialogue: str, written: Written, confidence: Confidence, author: GeneratedBy, redactor: Redactor | None
+def explained(
+    dialogue: str, written: Written, confidence: Confidence, author: GeneratedBy, redactor: Redactor | None = None
 ) -> Answer:
+    """Return a summary with its confidence, what is suspect in it, and where it stands in the dialogue."""
     reading = DialogueReading(dialogue)
     summary, personal = screened(written.text, reading, redactor)
     return Answer(

@@ -139,14 +139,22 @@ def confidences(
     """Return the confidence of summaries that an adapter, or the base for None, wrote with these settings."""
     if not written:
         return []
-    record, reason = _calibration_of(summarizer.target(adapter), prompt, generation)
+    record, reason = calibration_for(summarizer.target(adapter), prompt, generation)
     likelihoods = summarizer.log_likelihoods(written, adapter if adapter is not None else BASE)
-    return [_confidence(w, value, record, reason) for w, value in zip(written, likelihoods, strict=True)]
+    return [confidence_of(w, value, record, reason) for w, value in zip(written, likelihoods, strict=True)]
 
 
-def _confidence(
+def confidence_of(
     written: Written, log_likelihood: float, record: CalibrationRecord | None, reason: str | None
 ) -> Confidence:
+    """Return the confidence of one summary.
+
+    Args:
+        written: it.
+        log_likelihood: mean log-probability of its tokens, nats.
+        record: the calibration that holds for its settings, by :func:`calibration_for`.
+        reason: why there is none.
+    """
     reason = reason or _why_not(written)
     calibration = record.calibration if record is not None and reason is None else None
     return Confidence(
@@ -170,7 +178,7 @@ def _why_not(written: Written) -> str | None:
     return None
 
 
-def _calibration_of(
+def calibration_for(
     target: Target | None, prompt: Prompt, generation: Generation
 ) -> tuple[CalibrationRecord | None, str | None]:
     """Return the calibration that holds for these settings, or None and why there is none."""

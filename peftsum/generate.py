@@ -78,6 +78,11 @@ class Summarizer:
         return self._model_section.base
 
     @property
+    def revision(self) -> str:
+        """Content hash of a local base, commit of one from the Hub."""
+        return self._base.revision
+
+    @property
     def model(self) -> PreTrainedModel:
         """The model itself: a ``PeftModel`` once an adapter is loaded, with all of them attached by this call."""
         return self._resident.model
@@ -86,6 +91,11 @@ class Summarizer:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The base's tokenizer."""
         return self._base.tokenizer
+
+    @property
+    def resident(self) -> ResidentAdapters:
+        """The adapters in memory, for callers that decode themselves."""
+        return self._resident
 
     @property
     def adapters(self) -> list[str]:

@@ -8,7 +8,7 @@ length share a batch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +27,8 @@ MOST_STAGES = 8  # each stage shortens a text about tenfold
 Strategy = Literal["truncate", "staged"]
 Decode = Callable[[Sequence[list[int]], str], list[str]]
 """Token ids of prompts and a title for the progress bar in, summaries out, in order."""
+Writing = Generator[tuple[list[list[int]], str], list[str], "list[Written]"]
+"""Yields what :data:`Decode` takes, is sent what it returns, and ends with the summaries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,29 @@ def write_summaries(
     Raises:
         RecipeError: the prompt leaves no room for a dialogue.
     """
+    steps = writing(dialogues, tokenizer, prompt, limit, generation, title=title)
+    try:
+        asked = next(steps)
+        while True:
+            asked = steps.send(decode(*asked))
+    except StopIteration as end:
+        found: list[Written] = end.value
+        return found
+
+
+def writing(
+    dialogues: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Prompt,
+    limit: int,
+    generation: Generation,
+    *,
+    title: str = "",
+) -> Writing:
+    """Do what :func:`write_summaries` does for a caller who decodes in a time of its own."""
     if generation.strategy == "truncate":
-        return _truncated(dialogues, tokenizer, prompt, limit, decode, title)
-    return _Stages(dialogues, PromptCounter(tokenizer, prompt), limit, generation, decode).run(title)
+        return _truncated(dialogues, tokenizer, prompt, limit, title)
+    return _Stages(dialogues, PromptCounter(tokenizer, prompt), limit, generation).run(title)
 
 
 def encode_truncated(
@@ -131,43 +153,45 @@ def _truncated(
     tokenizer: PreTrainedTokenizerBase,
     prompt: Prompt,
     limit: int,
-    decode: Decode,
     title: str,
-) -> list[Written]:
+) -> Writing:
     sources, lost = encode_truncated(tokenizer, prompt, dialogues, limit)
+    texts = yield sources, title
     return [
         Written(text, source, "truncate", len(source) + missing, len(source))
-        for text, source, missing in zip(decode(sources, title), sources, lost, strict=True)
+        for text, source, missing in zip(texts, sources, lost, strict=True)
     ]
 
 
 class _Stages:
     """The stages of a set of dialogues."""
 
-    def __init__(
-        self, dialogues: Sequence[str], counter: PromptCounter, limit: int, generation: Generation, decode: Decode
-    ) -> None:
-        self.counter, self.limit, self.generation, self.decode = counter, limit, generation, decode
+    def __init__(self, dialogues: Sequence[str], counter: PromptCounter, limit: int, generation: Generation) -> None:
+        self.counter, self.limit, self.generation = counter, limit, generation
         self.texts = list(dialogues)  # what stands for each dialogue by now
         self.written: list[Written | None] = [None] * len(dialogues)
 
-    def run(self, title: str) -> list[Written]:
-        """Return a summary for each dialogue."""
+    def run(self, title: str) -> Writing:
+        """Write a summary for each dialogue."""
         pending = list(range(len(self.texts)))
         for stage in range(1, MOST_STAGES + 1):
             if not pending:
                 break
-            pending = self._stage(pending, stage, title if stage == 1 else f"{title}, stage {stage}" if title else "")
+            shown = title if stage == 1 else f"{title}, stage {stage}" if title else ""
+            pending = yield from self._stage(pending, stage, shown)
         found = [written for written in self.written if written is not None]
         self._announce(found)
         return found
 
-    def _stage(self, pending: list[int], stage: int, title: str) -> list[int]:
+    def _stage(
+        self, pending: list[int], stage: int, title: str
+    ) -> Generator[tuple[list[list[int]], str], list[str], list[int]]:
         """Summarise the parts of what is pending; return those whose summaries are to be summarised in turn."""
         overlap = self.generation.overlap_turns if stage == 1 else 0  # summaries repeat nothing that a reader needs
         parts = {i: split_dialogue(self.texts[i], self.counter, self.limit, overlap) for i in pending}
         sources = [self._encode(part) for i in pending for part in parts[i]]
-        answers = iter(zip(self.decode(sources, title), sources, strict=True))
+        texts_of_parts = yield sources, title
+        answers = iter(zip(texts_of_parts, sources, strict=True))
         again = []
         for i in pending:
             found = [next(answers) for _ in parts[i]]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftsum.adapters import ADAPTER_CONFIG, check_adapter
-from peftsum.bank import AdapterBank, not_stackable, read_factors
+from peftsum.bank import AdapterBank, LayerFactors, not_stackable, read_factors
 from peftsum.decoding import Decoded, decode_ids, why_not
 from peftsum.exceptions import AdapterError, UsageError
 from peftsum.model import Base, quiet_load
@@ -82,6 +82,28 @@ class ResidentAdapters:
         self.bank.remove(inner)
         self._detach(inner)
         self._kind = self._kind if self._folders else None
+
+    @property
+    def bare(self) -> PreTrainedModel:
+        """The base's own model, whatever peft has put around it."""
+        return self._base.model
+
+    def runs_apart(self, name: str | None) -> bool:
+        """Tell whether an adapter runs peft's own way, and so in no batch with others."""
+        return name in self._own_way
+
+    def factors(self, name: str) -> dict[str, LayerFactors]:
+        """Return an adapter's factors by layer, views into the bank, read again if it had left."""
+        inner = self._resident(name)
+        assert inner is not None, "it has a name"
+        return self.bank.layers_of(inner)
+
+    def resident_bytes(self, name: str) -> int:
+        """Return the bytes of an adapter's factors in the bank, 0 where it left."""
+        inner = self._inner[name]
+        if inner not in self.bank:
+            return 0
+        return sum(f.down.nbytes + f.up.nbytes for f in self.bank.layers_of(inner, used=False).values())
 
     def decode(
         self, sources: Sequence[Sequence[int]], adapters: Sequence[str | None], generation: Generation, title: str

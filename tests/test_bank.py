@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel
+from random_adapters import DORA, KINDS, write_adapters
 from safetensors.torch import load_file
 
 from peftsum import Summarizer
@@ -20,33 +21,12 @@ from peftsum.model import load_base
 from peftsum.recipe import Generation, Model
 
 CPU = torch.device("cpu")
-KINDS: dict[str, dict[str, Any]] = {
-    "wide": {"r": 8, "lora_alpha": 40, "target_modules": "all-linear"},
-    "thin": {"r": 2, "lora_alpha": 12, "target_modules": ["q", "v"]},
-    "root": {"r": 4, "lora_alpha": 12, "target_modules": ["o", "wi_0"], "use_rslora": True},
-    "late": {"r": 3, "lora_alpha": 20, "target_modules": r".*decoder\.block\..*\.(q|k|wo)"},
-    "uneven": {"r": 4, "lora_alpha": 20, "target_modules": ["v", "wo"], "rank_pattern": {"wo": 6}},
-}
 
 
 @pytest.fixture(scope="module")
 def folders(byte_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Random adapters of unlike ranks, scales and layers, as peft saves them; and a DoRA."""
-    made = {}
-    for i, (name, settings) in enumerate(
-        [*KINDS.items(), ("dora", {"r": 2, "target_modules": ["q"], "use_dora": True})]
-    ):
-        torch.manual_seed(i)
-        net = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu").model
-        config = LoraConfig(task_type="SEQ_2_SEQ_LM", init_lora_weights=False, **settings)
-        folder = tmp_path_factory.mktemp("bank") / name
-        tuned = get_peft_model(net, config)
-        for key, parameter in tuned.named_parameters():
-            if "lora_" in key:
-                parameter.data.normal_(std=0.5)
-        tuned.save_pretrained(str(folder), save_embedding_layers=False)
-        made[name] = folder
-    return made
+    return write_adapters(byte_base, tmp_path_factory.mktemp("bank"), {**KINDS, "dora": DORA})
 
 
 @pytest.fixture

@@ -132,9 +132,9 @@ class AdapterBank:
 
         return StackedFactors(_Taken(self._layers, used, taken), len(chosen) + bare), rows
 
-    def layers_of(self, name: str) -> dict[str, LayerFactors]:
-        """Return the factors of one adapter, views into the stacks."""
-        slot = self.slot(name)
+    def layers_of(self, name: str, *, used: bool = True) -> dict[str, LayerFactors]:
+        """Return the factors of one adapter, views into the stacks, and count it as used now unless told not to."""
+        slot = self.slot(name) if used else self._slots[name]
         found = {}
         for layer, (rank, _, _) in self._shapes[name].items():
             down, up = self._layers[layer]

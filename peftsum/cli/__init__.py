@@ -18,6 +18,7 @@ from peftsum.cli.output import quiet_libraries, report_error
 from peftsum.cli.plan import plan
 from peftsum.cli.prompts import prompts
 from peftsum.cli.score import score
+from peftsum.cli.serve import serve
 from peftsum.cli.summarize import summarize
 from peftsum.cli.sweep import sweep
 from peftsum.cli.train import train
@@ -47,7 +48,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 for command in (
     *(train, plan, evaluate, score, summarize, calibrate, merge, compare, prompts, sweep),
-    *(adapters, data, doctor, init),
+    *(adapters, data, doctor, init, serve),
 ):
     cli.add_command(command)
 

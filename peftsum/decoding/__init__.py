@@ -8,6 +8,7 @@
 | the model's layers in groups, merged and packed where that pays | ``plan``, ``linear`` |
 | encoder; decoder with static caches | ``encoder``, ``state`` |
 | what comes out | ``output`` |
+| rows that join and leave for as long as a server runs | ``joining`` |
 | transformers' own ``generate`` for what the loop cannot run | ``by_transformers`` |
 """
 

@@ -90,10 +90,17 @@ class Projection:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = list(parts)
-        stacks = [part.stack for part in self.parts]
-        self._update = SharedInput(stacks) if any(stack is not None for stack in stacks) else None
+        self.stack([part.stack for part in self.parts])
         self._packed: torch.Tensor | None = None
         self._widths: list[int] = []
+
+    def stack(self, stacks: Sequence[tuple[torch.Tensor, torch.Tensor] | None]) -> None:
+        """Take other stacked adapters.
+
+        Args:
+            stacks: down (adapters, rank, in) and up (adapters, rank, out) a layer; None where it has no update.
+        """
+        self.update = SharedInput(stacks) if any(stack is not None for stack in stacks) else None
 
     @property
     def weight_bytes(self) -> int:
@@ -127,8 +134,8 @@ class Projection:
         for y, part in zip(outs, self.parts, strict=True):
             if part.down is not None and part.up is not None:
                 y += ((x.to(part.down.dtype) @ part.down.t()) @ part.up).to(y.dtype)
-        if rows is not None and self._update is not None:
-            rows.add_update(outs, x, self._update)
+        if rows is not None and self.update is not None:
+            rows.add_update(outs, x, self.update)
         return outs
 
     def _base(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
