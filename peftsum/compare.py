@@ -284,9 +284,7 @@ def _found(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[Sys
     return _system(entry, found) if found is not None else None
 
 
-def _work(
-    entry: Entry, data: Data, split: str, limit: int | None, ignore_forecast: bool
-) -> tuple[System, Path]:
+def _work(entry: Entry, data: Data, split: str, limit: int | None, ignore_forecast: bool) -> tuple[System, Path]:
     """Train where needed, evaluate where needed. Runs in a process of its own."""
     if entry.trainable:
         train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=None, ignore_forecast=ignore_forecast)

@@ -110,7 +110,7 @@ def sweep(
         split: what trials are scored on; never choose by the test split.
         limit: its first dialogues only.
         stale_after_s: seconds without a sign of life after which a worker's trial is taken up by another.
-        ignore_forecast: train even where the forecast says that the memory cannot suffice; without it such a trial fails.
+        ignore_forecast: train even where the forecast says that the memory cannot suffice; else such a trial fails.
 
     Raises:
         UsageError: Optuna is missing, or the storage holds another sweep of this name.
@@ -182,7 +182,9 @@ class _Worker:
             raise optuna.TrialPruned(error.message) from error
         except OF_ONE_TRIAL as error:
             trial.set_user_attr(FAILURE, error.message)
-            logger.warning("%s: %s; %s", trial.user_attrs.get(LABEL, f"trial {trial.number}"), error.message, error.hint)
+            logger.warning(
+                "%s: %s; %s", trial.user_attrs.get(LABEL, f"trial {trial.number}"), error.message, error.hint
+            )
             raise
         except (Exception, KeyboardInterrupt):
             put_back(self.study, trial)
