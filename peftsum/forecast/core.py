@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from peftsum.cost.forecast import Amount, Forecast
+from peftsum.cost.forecast import Amount, Forecast, MemoryItem
 from peftsum.exceptions import UsageError
 from peftsum.forecast.bases import base_config
 from peftsum.forecast.memory import memory_items, total
@@ -43,16 +43,13 @@ def forecast(
     if workload is None:
         plain = base_config(recipe.model)[0].model_type == "t5"
         workload = workload_of(recipe, target.kind, plain_t5=plain)
-    bf16 = arithmetic_is_bf16(recipe, target)
     batch = heaviest(recipe, workload)
-    cost = counted_step(recipe, batch, target.kind, bf16, workload)
-    items = memory_items(cost, target.kind, tokens_held=workload.tokens_held)
-    peak = total([item.amount for item in items], "one step on fake tensors, calibrated against real runs")
+    cost, items, peak = _memory(recipe, target, workload, batch)
     weigh = _weigher(recipe)
     mean = sum(map(weigh, workload.batches)) / len(workload.batches) / weigh(batch)
     step_s = step_seconds(cost, target, workload.batches_a_step, mean, timing_s)
     wall_s = None
-    if step_s is not None:
+    if step_s is not None and workload.steps:  # without the data their number is not known, and no time is 0
         work = sum(op.flops * count for op, count in cost.work.items())
         wall_s = wall_seconds(recipe, workload, step_s, work * mean * workload.batches_a_step)
     return Forecast(
@@ -63,8 +60,27 @@ def forecast(
         step_s=step_s,
         wall_s=wall_s,
         energy_j=energy(recipe, target, wall_s, peak.value) if wall_s is not None else None,
-        notes=tuple(_notes(recipe, target, workload, cost)),
+        notes=tuple(_notes(recipe, target, workload, cost, peak)),
     )
+
+
+def peak_memory(recipe: Recipe, target: Target, workload: Workload) -> Amount:
+    """Return the peak of :func:`forecast` alone, without its time and energy: what a search among recipes needs.
+
+    Args:
+        recipe: what is to be trained.
+        target: where.
+        workload: the training's batches.
+    """
+    return _memory(recipe, target, workload, heaviest(recipe, workload))[2]
+
+
+def _memory(
+    recipe: Recipe, target: Target, workload: Workload, batch: Lengths
+) -> tuple[StepCost, tuple[MemoryItem, ...], Amount]:
+    cost = counted_step(recipe, batch, target.kind, arithmetic_is_bf16(recipe, target), workload)
+    items = memory_items(cost, target.kind, tokens_held=workload.tokens_held)
+    return cost, items, total([item.amount for item in items], "one step on fake tensors, calibrated against real runs")
 
 
 def arithmetic_is_bf16(recipe: Recipe, target: Target) -> bool:
@@ -153,7 +169,7 @@ def wall_seconds(recipe: Recipe, workload: Workload, step_s: Amount, step_flops:
     )
 
 
-def _notes(recipe: Recipe, target: Target, workload: Workload, cost: StepCost) -> list[str]:
+def _notes(recipe: Recipe, target: Target, workload: Workload, cost: StepCost, peak: Amount) -> list[str]:
     notes = [f"lengths: {workload.source}"]
     if cost.peak_in_validation:
         notes.append("the peak is in the validations during training: fewer beams or shorter dialogues lower it")
@@ -161,8 +177,7 @@ def _notes(recipe: Recipe, target: Target, workload: Workload, cost: StepCost) -
         plain = recipe.model_copy(
             update={"model": recipe.model.model_copy(update={"quantize": "none", "precision": "bf16"})}
         )
-        other = counted_step(plain, heaviest(recipe, workload), target.kind, True, workload)
-        more = cost.peak.total_bytes - other.peak.total_bytes
+        more = peak.value - peak_memory(plain, target, workload).value
         if more > 0:
             name = {"int8": "8-bit", "nf4": "4-bit"}[recipe.model.quantize]
             notes.append(f"{name} takes {format_bytes(more)} more memory here than bfloat16 weights would")

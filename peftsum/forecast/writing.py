@@ -18,7 +18,7 @@ ADAPTERS = {
     "lora": "LoRA",
     "dora": "DoRA",
     "rslora": "rsLoRA",
-    "dora+rslora": "DoRA with rsLoRA's scale,",
+    "dora+rslora": "DoRA+rsLoRA",
     "ia3": "IA3",
 }
 QUANTIZED = {"none": "", "int8": "8-bit ", "nf4": "4-bit "}
