@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
+from pages import blocks_of
 
 from peftsum.cli import cli
 from peftsum.recipe import Recipe
@@ -115,3 +117,21 @@ def test_links_of_a_page_lead_somewhere_on_a_forge_too(page: str) -> None:
         if parts.scheme or not parts.path:
             continue
         assert ((ROOT / page).parent / parts.path).exists(), link
+
+
+def test_the_first_page_leads_to_every_other_one() -> None:
+    """On a forge there is no navigation: what the first page does not name is not found."""
+    linked = set(MARKDOWN_LINK.findall((ROOT / "docs/index.md").read_text("utf-8")))
+    assert linked >= {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
+
+
+def test_the_python_of_swapping_adapters_works_as_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (block,) = [b for b in blocks_of(ROOT / "docs/swap-adapters.md") if b.language == "python"]
+    exec(compile(block.text, "swap-adapters.md", "exec"), {})
+    alone, mixed, bare = (ast.literal_eval(line) for line in capsys.readouterr().out.splitlines())
+    assert (len(alone), len(mixed), len(bare)) == (1, 2, 1)
+    assert mixed[0] == alone[0]
+    assert len({alone[0], mixed[1], bare[0]}) == 3

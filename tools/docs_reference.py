@@ -148,6 +148,7 @@ def commands_page() -> str:
 def _command(command: click.Command, context: click.Context) -> list[str]:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     records = [record for p in command.params if (record := p.get_help_record(context)) is not None]
+    records = [(names, text) for names, text in records if text]  # an argument has its words in the description
     example = inspect.cleandoc((command.epilog or "").replace("\b", "")).partition("Example:\n")[2]
     return [
         f"## {context.command_path}",
@@ -156,7 +157,7 @@ def _command(command: click.Command, context: click.Context) -> list[str]:
         "",
         *inspect.cleandoc(command.help or "").replace("\b", "").splitlines(),
         "",
-        "| option | |",
+        "| option | what it does |",
         "|---|---|",
         *(f"| `{_cell(names)}` | {_cell(text)} |" for names, text in records),
         "",
@@ -231,7 +232,7 @@ def names_page() -> str:
     told["Prompts"] = {name: f"`{text.encode('unicode_escape').decode()}`" for name, text in PROMPTS.items()}
     lines = ["# Methods, metrics, meters, prompts", ""]
     for title, rows in told.items():
-        lines += [f"## {title}", "", uses[title], "", "| name | |", "|---|---|"]
+        lines += [f"## {title}", "", uses[title], "", "| name | what it is |", "|---|---|"]
         lines += [*(f"| `{name}` | {_cell(text)} |" for name, text in rows.items()), ""]
     return "\n".join(lines)
 
