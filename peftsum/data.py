@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -145,8 +146,14 @@ def _redacted(split: Split, kinds: Sequence[Kind]) -> Split:
             shown.advance(1)
     found: dict[str, int] = {kind: counts[kind] for kind in kinds}
     told = ", ".join(f"{kind} {number}" for kind, number in found.items())
-    logger.info("%s, %s split: values redacted in %d dialogues: %s", split.source, split.name, len(examples), told)
+    _say_once(f"{split.source}, {split.name} split: values redacted in {len(examples)} dialogues: {told}")
     return replace(split, examples=examples, redacted=found)
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    """Log a message at the first time: a comparison reads its splits for every system anew."""
+    logger.info("%s", message)
 
 
 def _long_split(data: Data, split: str) -> Split:
