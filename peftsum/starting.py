@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +38,8 @@ def start_adapter(model: PreTrainedModel, recipe: Recipe) -> None:
     """
     if recipe.train.start_from is None:
         return
-    update = _update(recipe)
-    layers = {name: module for name, module in _adapted(model).items() if name in update}
+    layers = _adapted(model)
+    update = _update(recipe, layers)
     if missing := sorted(update.keys() - layers.keys()):
         raise RecipeError(
             f"train.start_from: {recipe.train.start_from} changes {len(missing)} layers that are no target of this "
@@ -67,7 +67,8 @@ def _start(recipe: Recipe) -> tuple[Path | None, Model | None]:
     return adapter, None if adapter is not None else tuned_model(place, "train.start_from")
 
 
-def _update(recipe: Recipe) -> Mapping[str, LayerFactors]:
+def _update(recipe: Recipe, layers: Collection[str]) -> Mapping[str, LayerFactors]:
+    """Return what the adapter begins with: of an adapter all of it, of a full fine-tune what these layers can hold."""
     adapter, tuned = _start(recipe)
     place = str(recipe.train.start_from)
     folder = adapter or local_folder(tuned.base if tuned else place)
@@ -84,8 +85,12 @@ def _update(recipe: Recipe) -> Mapping[str, LayerFactors]:
         update = update_of_adapter(adapter, net)
     else:
         assert tuned is not None
-        update = update_of_model(tuned, net)[0]
-    return add_updates([update], [1.0], recipe.method.rank)[0]  # type: ignore[union-attr]  # held by the recipe
+        update, _ = update_of_model(tuned, net, layers)
+    found, cuts = add_updates([update], [1.0], recipe.method.rank)  # type: ignore[union-attr]  # held by the recipe
+    if cuts:
+        kept = 1 - sum(cut.left_out for cut in cuts.values()) / max(1e-30, sum(cut.whole for cut in cuts.values()))
+        logger.info("started from %s: its rank holds %.0f %% of that change, squared", place, 100 * kept)
+    return found
 
 
 def _adapter_of_run(run: Path) -> Path | None:

@@ -81,4 +81,5 @@ def open_teacher(recipe: Recipe, base: Base, device: str) -> Teacher | None:
     section = model.model_copy(update={"precision": recipe.model.precision, "attention": recipe.model.attention})
     loaded = load_base(section, frozen=True, device=device, dropout=0.0)
     pad = base.tokenizer.pad_token_id
-    return Teacher(loaded.model, recipe.train.engine, device, pad, objective.weight, objective.temperature)
+    kind = device.partition(":")[0]  # the engine asks for "cuda", whichever of them it is
+    return Teacher(loaded.model, recipe.train.engine, kind, pad, objective.weight, objective.temperature)

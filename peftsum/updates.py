@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,15 +34,18 @@ def update_of_adapter(path: Path, net: nn.Module) -> dict[str, LayerFactors]:
     return read_factors(config, tensors, net)
 
 
-def update_of_model(tuned: Model, net: nn.Module) -> tuple[dict[str, LayerFactors], float]:
-    """Return the change of each linear layer of a tuned model, and the share of its whole change that is elsewhere.
+def update_of_model(
+    tuned: Model, net: nn.Module, layers: Collection[str] | None = None
+) -> tuple[dict[str, LayerFactors], float]:
+    """Return the change of linear layers of a tuned model, and the share of its whole change that is elsewhere.
 
     A layer's change is not factored: ``down`` is the change itself, ``up`` the identity. The share is of Frobenius
-    norms; what is elsewhere is in embeddings, norms and the output layer.
+    norms; what is elsewhere is in embeddings, norms and, unless it is named, the output layer.
 
     Args:
         tuned: names the tuned model.
         net: its base in full precision, bare.
+        layers: names of those wanted; None takes all but the output layer.
 
     Raises:
         AdapterError: it has other weights than the base.
@@ -53,12 +57,13 @@ def update_of_model(tuned: Model, net: nn.Module) -> tuple[dict[str, LayerFactor
     if {n: p.shape for n, p in weights.items()} != {n: p.shape for n, p in own.items()}:
         raise AdapterError(f"{tuned.base} has other weights than its base", hint="name the base it was tuned from")
     linear = {f"{name}.weight": name for name, m in net.named_modules() if isinstance(m, torch.nn.Linear)}
+    linear = {key: name for key, name in linear.items() if (name != "lm_head" if layers is None else name in layers)}
     update, whole, elsewhere = {}, 0.0, 0.0
     for name, weight in weights.items():
         change = weight.detach() - own[name].detach().float()
         size = float(change.double().pow(2).sum())
         whole += size
-        if name in linear and linear[name] != "lm_head":
+        if name in linear:
             update[linear[name]] = LayerFactors(change, torch.eye(len(change)))
         else:
             elsewhere += size

@@ -155,8 +155,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(
     with pytest.raises(RecipeError, match="was trained on builtin:tiny"):
         attempt(start_from=str(adapter))
     narrow = {**LORA, "targets": ["q"]}
+    combine([full_run], "wide", rank=2)
     with pytest.raises(RecipeError, match="are no target of this method"):
-        train(make_recipe(byte_base, dialogues, method=narrow, train={"start_from": str(full_run)}))
+        train(make_recipe(byte_base, dialogues, method=narrow, train={"start_from": "wide"}))
+    train(make_recipe(byte_base, dialogues, method=narrow, train={"start_from": str(full_run), "max_steps": 1}))
     recipe = student_recipe(byte_base, dialogues, objective={"kind": "distill", "teacher": str(full_run)})
     with pytest.raises(UsageError, match="distill is not forecast"):
         plan(recipe)

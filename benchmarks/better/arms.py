@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from peftsum import evaluate, load_recipe, train
-from peftsum.evaluate import Evaluation
+from better.views import restore, write_view
+from peftsum import evaluate, load_recipe, score, train
+from peftsum.artifacts import write_record
+from peftsum.evaluate import Evaluation, Scored
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL, LORA = "recipes/tiny/full.yaml", "recipes/tiny/lora.yaml"
@@ -44,6 +46,8 @@ class Arm:
     recipe: str
     changes: Sequence[str] = ()
     about: str = ""
+    view: str | None = None
+    """How the dialogues are rewritten, see ``views.py``."""
     standard: bool = False
     """In the table unless arms are named."""
 
@@ -74,6 +78,14 @@ ARMS = {
         "LoRA r16 from full and taught by it",
         standard=True,
     ),
+    "head": Arm(
+        LORA,
+        ["train.learning_rate=3e-3", "method.targets=[q, k, v, o, wi_0, wi_1, wo, lm_head]"],
+        "LoRA r16, output layer too",
+    ),
+    "normalised": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, speakers normalised", view="normalised"),
+    "marked": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, turns numbered", view="marked"),
+    "swapped": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, speakers exchanged at random", view="swapped"),
     "rank-64": Arm(LORA, ["train.learning_rate=3e-3", "method.rank=64", "method.alpha=64"], "LoRA r64, alpha 64, 3e-3"),
     "rslora-64": Arm(
         LORA,
@@ -104,5 +116,16 @@ def run_arm(name: str, seed: int, setting: Setting) -> Evaluation:
         f"train.seed={seed}",
         *(change.format(teacher=teacher) for change in arm.changes),
     ]
+    data = setting.data
+    if arm.view is not None:
+        data = str(write_view(arm.view, setting.data, setting.out / "data" / f"{Path(setting.data).name}-{arm.view}"))
+        changes.append(f"data.source={data}")
     train(load_recipe(ROOT / arm.recipe, changes), folder, setting.out / "adapters" / folder.name, resume=None)
-    return evaluate(folder, setting.data, setting.split)
+    evaluation = evaluate(folder, data, setting.split)
+    if arm.view is None:
+        return evaluation
+    predictions = restore(arm.view, setting.data, setting.split, folder)
+    scored = score(predictions, setting.data, setting.split)
+    evaluation = evaluation.model_copy(update={n: getattr(scored, n) for n in Scored.model_fields})
+    write_record(folder / EVALUATION, evaluation)
+    return evaluation
