@@ -3,10 +3,10 @@
     python benchmarks/serve_load.py --json serve.json
 
 For 1, 8 and 64 adapters in memory: `peftsum serve` is started on the built-in base, the time to its first summary is
-taken, and its capacity found by clients that ask again as soon as they are answered. Then, with 8 adapters, requests come at
-random times (Poisson) at twice that rate for two minutes, each for one summary by a random adapter. What was accepted
-must be answered: an answer that never came, or any status but 200 and 429, fails the run. Clients and server share
-the machine.
+taken, and its capacity found by clients that ask again as soon as they are answered. Then, with 8 adapters, requests
+come at random times (Poisson) at twice that rate for two minutes, each for one summary by a random adapter. What was
+accepted must be answered: an answer that never came, or any status but 200 and 429, fails the run. Clients and server
+share the machine.
 """
 
 from __future__ import annotations

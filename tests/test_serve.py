@@ -48,6 +48,13 @@ def server(byte_base: Path, folder: Path) -> Iterator[Served]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def closed(byte_base: Path, folder: Path) -> Iterator[Served]:
+    """A server whose engine does not run, for what is refused before it."""
+    with served(byte_base, folder, Limits(body_bytes=200_000), start=False) as made:
+        yield made
+
+
 def wanted(alone: Summarizer, ask: Ask) -> Any:
     own = Generation.model_validate(Generation().model_dump() | ask.settings)
     (found,) = answer(alone, [ask.dialogue], ask.adapter or BASE, generation=own)
@@ -211,11 +218,10 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_told_why_and_is_not_repeated(name: str, byte_base: Path, folder: Path) -> None:
+def test_bad_input_is_told_why_and_is_not_repeated(name: str, closed: Served, folder: Path) -> None:
     body, status, word = BAD[name]
-    with served(byte_base, folder, start=False) as server:
-        how = {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
-        found = server.ask("POST", "/v1/summaries", **how)
+    how = {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
+    found = closed.ask("POST", "/v1/summaries", **how)
     assert (found.status_code, found.headers["content-type"]) == (status, "application/json")
     assert set(found.json()) == {"error", "hint"}
     assert word in found.json()["error"]
@@ -232,15 +238,11 @@ def test_bad_input_is_told_why_and_is_not_repeated(name: str, byte_base: Path, f
         (b"[" * 100_000, "application/json", 400),
         (b'{"dialogue": ' + b"9" * 9000 + b"}", "application/json", 400),
         (b"null", "application/json", 422),
-        (b'{"dialogue": "' + b"a" * 3000 + b'"}', "application/json", 413),
+        (b'{"dialogue": "' + b"a" * 200_000 + b'"}', "application/json", 413),
     ],
 )
-def test_a_body_that_is_no_request_is_refused(
-    content: bytes, kind: str, status: int, byte_base: Path, folder: Path
-) -> None:
-    limits = Limits(body_bytes=200_000 if status == 400 else 2000)
-    with served(byte_base, folder, limits, start=False) as server:
-        found = server.ask("POST", "/v1/summaries", content=content, headers={"content-type": kind})
+def test_a_body_that_is_no_request_is_refused(content: bytes, kind: str, status: int, closed: Served) -> None:
+    found = closed.ask("POST", "/v1/summaries", content=content, headers={"content-type": kind})
     assert found.status_code == status
     assert found.json()["hint"]
 
@@ -294,14 +296,13 @@ def test_other_sites_and_other_names_are_refused(byte_base: Path, folder: Path) 
         assert server.ask_all([("GET", "/healthz", {})], host="127.0.0.1:8000")[0].status_code == 200
 
 
-def test_every_answer_bears_the_strict_headers(byte_base: Path, folder: Path) -> None:
-    with served(byte_base, folder, start=False) as server:
-        for path in ("/", "/page/../app.py", "/page/app.py", "/healthz", "/nothing", "/page/..%2fapp.py"):
-            found = server.ask("GET", path)
-            assert found.headers["content-security-policy"].startswith("default-src 'self'")
-            assert found.headers["x-content-type-options"] == "nosniff"
-            assert "def " not in found.text
-        assert server.ask("GET", "/nothing").json()["error"] == "not found"
+def test_every_answer_bears_the_strict_headers(closed: Served) -> None:
+    for path in ("/", "/page/../app.py", "/page/app.py", "/healthz", "/nothing", "/page/..%2fapp.py"):
+        found = closed.ask("GET", path)
+        assert found.headers["content-security-policy"].startswith("default-src 'self'")
+        assert found.headers["x-content-type-options"] == "nosniff"
+        assert "def " not in found.text
+    assert closed.ask("GET", "/nothing").json()["error"] == "not found"
 
 
 # Adapters -------------------------------------------------------------------------------------------------------------

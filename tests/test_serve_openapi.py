@@ -1,4 +1,4 @@
-"""The OpenAPI page is true: what schemathesis makes of it is answered as it says."""
+"""The OpenAPI page is true: what schemathesis makes of it, right or wrong, is answered as it says."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
 from serving import served
 
 from peftsum.server.limits import Limits
 
 ADAPTERS = Path(__file__).parent.parent / "adapters"
+ROUTES = [
+    ("POST", "/v1/summaries"),
+    ("GET", "/v1/adapters"),
+    ("POST", "/v1/adapters/{name}"),
+    ("DELETE", "/v1/adapters/{name}"),
+    ("GET", "/healthz"),
+    ("GET", "/metrics"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +32,40 @@ def api() -> Iterator[Any]:
         yield schemathesis.openapi.from_asgi("/openapi.json", server.app)
 
 
-page = schemathesis.pytest.from_fixture("api")
-COMMON: dict[str, Any] = {
-    "deadline": None,
-    "derandomize": True,
-    "database": None,
-    "suppress_health_check": list(HealthCheck),
-    "phases": (Phase.explicit, Phase.generate),
-}
+def hold(api: Any, method: str, path: str, mode: GenerationMode, examples: int) -> None:
+    """Ask what schemathesis draws, and let it judge the answers."""
+
+    @given(case=api[path][method].as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.generate),
+    )
+    def judged(case: Any) -> None:
+        case.call_and_validate()
+
+    judged()
 
 
-@page.parametrize()
-@settings(max_examples=8, **COMMON)
-def test_the_page_is_true(case: schemathesis.Case) -> None:
-    case.call_and_validate()
+def test_the_page_has_these_routes(api: Any) -> None:
+    found = [(r.ok().method.upper(), r.ok().path) for r in api.get_all_operations()]
+    assert sorted(found) == sorted(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_what_the_page_says_is_true(method: str, path: str, api: Any) -> None:
+    hold(api, method, path, GenerationMode.POSITIVE, 6 if path == "/v1/summaries" else 3)
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if "{" in route[1] or route[0] == "POST"])
+def test_what_the_page_rules_out_is_refused(method: str, path: str, api: Any) -> None:
+    hold(api, method, path, GenerationMode.NEGATIVE, 15)
 
 
 @pytest.mark.slow
-@page.parametrize()
-@settings(max_examples=150, **COMMON)
-def test_the_page_is_true_for_many_requests(case: schemathesis.Case) -> None:
-    case.call_and_validate()
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_many_requests_are_answered_as_the_page_says(mode: GenerationMode, api: Any) -> None:
+    hold(api, "POST", "/v1/summaries", mode, 150)

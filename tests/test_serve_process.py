@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -166,7 +167,8 @@ def test_what_is_not_there_is_told(options: list[str], capsys: pytest.CaptureFix
 def test_a_missing_extra_is_told_with_the_remedy(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("peftsum.cli.serve.find_spec", lambda name: None if name == "uvicorn" else name)
+    module = importlib.import_module("peftsum.cli.serve")
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "uvicorn" else name)
     run(capsys, "serve").assert_failed(2, "uvicorn", "pip install")
 
 
