@@ -50,6 +50,13 @@ def server(byte_base: Path, folder: Path) -> Iterator[Served]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def closed(byte_base: Path, folder: Path) -> Iterator[Served]:
+    """A server whose engine does not run, for what is refused before it."""
+    with served(byte_base, folder, Limits(body_bytes=200_000), start=False) as made:
+        yield made
+
+
 def wanted(alone: Summarizer, ask: Ask) -> Any:
     own = Generation.model_validate(Generation().model_dump() | ask.settings)
     (found,) = answer(alone, [ask.dialogue], ask.adapter or BASE, generation=own)
@@ -59,7 +66,7 @@ def wanted(alone: Summarizer, ask: Ask) -> Any:
 # What is written ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("batch", "seed"), [(1, 0), (3, 1), (16, 2)])
+@pytest.mark.parametrize(("batch", "seed"), [(1, 0), (5, 1)])
 def test_summaries_are_the_summarizer_s_own_however_rows_join(
     batch: int, seed: int, byte_base: Path, folder: Path, alone: Summarizer
 ) -> None:
@@ -74,7 +81,7 @@ def test_summaries_are_the_summarizer_s_own_however_rows_join(
     texts = [row["dialogue"] for row in [*dialogue_rows(8), *unseen_rows(4)]]
     texts[3] = "\n".join(texts * 2)  # beyond the context
     names = [*KINDS, None, "dora"]
-    asks = [Ask(str(i), rng.choice(names), rng.choice(texts), rng.choice(settings), True) for i in range(24)]
+    asks = [Ask(str(i), rng.choice(names), rng.choice(texts), rng.choice(settings), True) for i in range(12)]
     with served(byte_base, folder, Limits(queue=100, batch=batch)) as server:
         tickets = []
         for ask in asks:
@@ -93,31 +100,30 @@ def test_summaries_are_the_summarizer_s_own_however_rows_join(
 
 def test_more_adapters_than_seats_take_turns(byte_base: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peftsum.server.lanes.SEATS", 3)
-    asks = [Ask(str(i), [*KINDS][i % 5], DIALOGUE, {"max_new_tokens": 4 + i}, False) for i in range(15)]
+    asks = [Ask(str(i), [*KINDS][i % 5], DIALOGUE, {"max_new_tokens": 6}, False) for i in range(10)]
     with served(byte_base, folder) as server:
         tickets = [server.engine.submit([ask]) for ask in asks]
         found = [ticket.future.result(60).summaries[0].summary for ticket in tickets]
         alone = Summarizer(str(byte_base), [folder / name for name in KINDS], precision="fp32")
-        assert found == [wanted(alone, ask).summary for ask in asks]
+        assert found == 2 * [wanted(alone, ask).summary for ask in asks[:5]]
 
 
 def test_more_kinds_of_settings_than_lanes_take_turns(server: Served, alone: Summarizer) -> None:
     asks = [
-        Ask(str(i), "thin", DIALOGUE, {"max_new_tokens": 10, "repetition_penalty": 1 + (i % 9) / 8}, False)
-        for i in range(27)
+        Ask(str(i), "thin", DIALOGUE, {"max_new_tokens": 10, "repetition_penalty": 1 + (i % 6) / 5}, False)
+        for i in range(12)
     ]
     tickets = [server.engine.submit([ask]) for ask in asks]
     found = [ticket.future.result(60).summaries[0].summary for ticket in tickets]
-    assert found == [wanted(alone, ask).summary for ask in asks]
+    assert found == 2 * [wanted(alone, ask).summary for ask in asks[:6]]
     assert len(set(found)) > 1
 
 
 def test_the_answer_is_what_the_command_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "d.txt").write_text(DIALOGUE)
     adapters = [ROOT / "adapters" / name for name in ("tiny-summary", "tiny-topic")]
-    printed = run(
-        capsys, "summarize", tmp_path / "d.txt", "--json", *(part for a in adapters for part in ("--adapter", a))
-    )
+    options = [part for adapter in adapters for part in ("--adapter", adapter)]
+    printed = run(capsys, "summarize", tmp_path / "d.txt", "--json", *options)
     (row,) = json.loads(printed.out)
     with served("builtin:tiny", ROOT / "adapters") as server:
         body = {"adapters": ["tiny-summary", "tiny-topic"], "dialogues": [{"id": "d", "dialogue": DIALOGUE}]}
@@ -207,22 +213,21 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "as text": ({"dialogue": "a", "settings": {"num_beams": "3"}}, 422, "settings.num_beams"),
     "too many beams": ({"dialogue": "a", "settings": {"num_beams": 99}}, 422, "less than or equal"),
     "too many tokens": ({"dialogue": "a", "settings": {"max_new_tokens": 10**6}}, 422, "less than or equal"),
-    "too many": ({"dialogues": [{"dialogue": "a"}] * 33, "adapters": [None, None]}, 422, "66"),
+    "too many": ({"dialogues": [{"dialogue": "a"}] * 33, "adapters": [None, None]}, 422, "33 dialogues"),
     "unknown adapter": ({"dialogue": "a", "adapter": "thim"}, 404, "thim"),
     "traversal": ({"dialogue": "a", "adapter": "../served/thin"}, 404, "no adapter"),
     "absolute": ({"dialogue": "a", "adapter": "/etc"}, 404, "no adapter"),
     "dots": ({"dialogue": "a", "adapter": ".."}, 404, "no adapter"),
     "nul": ({"dialogue": "a", "adapter": "thin\0"}, 404, "no adapter"),
-    "half a pair": ({"dialogue": "a\ud800"}, 422, "surrogate"),
+    "half a pair": ({"dialogue": "a\ud800"}, 422, "unicode"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_told_why_and_is_not_repeated(name: str, byte_base: Path, folder: Path) -> None:
+def test_bad_input_is_told_why_and_is_not_repeated(name: str, closed: Served, folder: Path) -> None:
     body, status, word = BAD[name]
-    with served(byte_base, folder, start=False) as server:
-        how = {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
-        found = server.ask("POST", "/v1/summaries", **how)
+    how = {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
+    found = closed.ask("POST", "/v1/summaries", **how)
     assert (found.status_code, found.headers["content-type"]) == (status, "application/json")
     assert set(found.json()) == {"error", "hint"}
     assert word in found.json()["error"]
@@ -239,15 +244,11 @@ def test_bad_input_is_told_why_and_is_not_repeated(name: str, byte_base: Path, f
         (b"[" * 100_000, "application/json", 400),
         (b'{"dialogue": ' + b"9" * 9000 + b"}", "application/json", 400),
         (b"null", "application/json", 422),
-        (b'{"dialogue": "' + b"a" * 3000 + b'"}', "application/json", 413),
+        (b'{"dialogue": "' + b"a" * 200_000 + b'"}', "application/json", 413),
     ],
 )
-def test_a_body_that_is_no_request_is_refused(
-    content: bytes, kind: str, status: int, byte_base: Path, folder: Path
-) -> None:
-    limits = Limits(body_bytes=200_000 if status == 400 else 2000)
-    with served(byte_base, folder, limits, start=False) as server:
-        found = server.ask("POST", "/v1/summaries", content=content, headers={"content-type": kind})
+def test_a_body_that_is_no_request_is_refused(content: bytes, kind: str, status: int, closed: Served) -> None:
+    found = closed.ask("POST", "/v1/summaries", content=content, headers={"content-type": kind})
     assert found.status_code == status
     assert found.json()["hint"]
 
@@ -270,7 +271,6 @@ def test_words_of_a_dialogue_are_in_no_log(
         assert server.post(body).status_code == 500
         monkeypatch.undo()
         assert server.post(body).status_code == 200  # a fault ends no server
-        assert server.engine.idle
     assert "RuntimeError at test_serve.py" in caplog.text
     assert secret not in caplog.text
 
@@ -302,14 +302,13 @@ def test_other_sites_and_other_names_are_refused(byte_base: Path, folder: Path) 
         assert server.ask_all([("GET", "/healthz", {})], host="127.0.0.1:8000")[0].status_code == 200
 
 
-def test_every_answer_bears_the_strict_headers(byte_base: Path, folder: Path) -> None:
-    with served(byte_base, folder, start=False) as server:
-        for path in ("/", "/page/../app.py", "/page/app.py", "/healthz", "/nothing", "/page/..%2fapp.py"):
-            found = server.ask("GET", path)
-            assert found.headers["content-security-policy"].startswith("default-src 'self'")
-            assert found.headers["x-content-type-options"] == "nosniff"
-            assert "def " not in found.text
-        assert server.ask("GET", "/nothing").json()["error"] == "not found"
+def test_every_answer_bears_the_strict_headers(closed: Served) -> None:
+    for path in ("/", "/page/../app.py", "/page/app.py", "/healthz", "/nothing", "/page/..%2fapp.py"):
+        found = closed.ask("GET", path)
+        assert found.headers["content-security-policy"].startswith("default-src 'self'")
+        assert found.headers["x-content-type-options"] == "nosniff"
+        assert "def " not in found.text
+    assert closed.ask("GET", "/nothing").json()["error"] == "not found"
 
 
 # Adapters -------------------------------------------------------------------------------------------------------------

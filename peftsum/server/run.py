@@ -94,6 +94,7 @@ def serve(wanted: Wanted, ready: Callable[[str], object]) -> int:
         port=wanted.port,
         uds=wanted.uds,
         log_config=None,
+        lifespan="off",
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
