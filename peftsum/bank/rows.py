@@ -60,11 +60,13 @@ class RowGroups:
     def __init__(self, slots: Sequence[int], adapters: int, device: torch.device) -> None:
         import torch
 
+        first = min(slots, default=0)  # of many stacked adapters a step reads those between the ones that rows have
+        adapters = max(slots, default=adapters - 1) + 1 - first
         members: list[list[int]] = [[] for _ in range(adapters)]
         place = []
         for row, slot in enumerate(slots):
-            place.append((slot, len(members[slot])))
-            members[slot].append(row)
+            place.append((slot - first, len(members[slot - first])))
+            members[slot - first].append(row)
         most = max(len(rows) for rows in members)
         self.slots = torch.tensor(slots, device=device)  # (rows,)
         self.only = slots[0] if slots and len(set(slots)) == 1 else None
@@ -73,6 +75,7 @@ class RowGroups:
         self.gather = torch.tensor(padded, device=device)  # (adapters · most,), row 0 where there is none
         self.place = torch.tensor([slot * most + i for slot, i in place], device=device)  # (rows,)
         self.shape = (adapters, most)
+        self._read = slice(first, first + adapters)
 
     def add_update(self, outs: Sequence[torch.Tensor], x: torch.Tensor, update: SharedInput) -> None:
         """Add each row's own update x downᵀ up to the outputs of layers that read the same x, in place.
@@ -92,13 +95,13 @@ class RowGroups:
             inner = torch.bmm(x, down[self.slots].transpose(1, 2))  # (rows, positions, ranks)
         else:
             gathered = x.index_select(0, self.gather).view(*self.shape, -1)  # (adapters, most, in)
-            inner = torch.bmm(gathered, down.transpose(1, 2))  # (adapters, most, ranks)
+            inner = torch.bmm(gathered, down[self._read].transpose(1, 2))  # (adapters, most, ranks)
         parts = torch.split(inner, update.ranks, dim=-1)
         for y, part, up in zip((outs[i] for i in update.which), parts, update.ups, strict=True):
             if self.only is not None:
                 y += part @ up[self.only]
             elif x.dim() == 2:
-                y += torch.bmm(part, up).flatten(0, 1).index_select(0, self.place)
+                y += torch.bmm(part, up[self._read]).flatten(0, 1).index_select(0, self.place)
             elif y.dtype == up.dtype:
                 y.baddbmm_(part, up[self.slots])
             else:  # transformers keeps some layers in fp32

@@ -64,7 +64,7 @@ class DecoderState:
         """
         first, count, longest = len(self), *states.shape[:2]
         heads, width = self._plan.heads
-        rows = RowGroups(slots, self._adapters, self._plan.device) if self._adapters else None
+        rows = self.groups_of(slots)
         for i, layer in enumerate(self._plan.decoder):
             assert layer.cross.memory is not None, "cross-attention reads the encoder"
             for which, part in enumerate(layer.cross.memory(states, rows)):
@@ -139,7 +139,7 @@ class DecoderState:
         scores = torch.matmul(q.transpose(1, 2), keys.transpose(2, 3))  # (rows, heads, tokens, keys)
         mixed = torch.matmul(torch.softmax(scores + bias, dim=-1), values)
         mixed = mixed.transpose(1, 2).reshape(count * tokens, heads * width)
-        return states + layer.own.output(mixed, rows)[0]
+        return layer.own.output.plus(states, mixed, rows)
 
     def _cross_attention(self, layer: DecoderLayer, i: int, states: torch.Tensor, rows: Any) -> torch.Tensor:
         heads, width = self._plan.heads
@@ -152,14 +152,17 @@ class DecoderState:
             scores += self._hidden[:groups, None, None, :longest]
         mixed = torch.matmul(torch.softmax(scores, dim=-1), values)
         mixed = mixed.transpose(1, 2).reshape(-1, heads * width)
-        return states + layer.cross.output(mixed, rows)[0]
+        return layer.cross.output.plus(states, mixed, rows)
+
+    def groups_of(self, slots: Sequence[int]) -> RowGroups | None:
+        """Return which rows go with which stacked adapters, None where no row has one of its own."""
+        return RowGroups(slots, self._adapters, self._plan.device) if self._adapters else None
 
     def _row_groups(self, tokens: int) -> RowGroups | None:
         if not self._adapters:
             return None
         if self._rows is None or len(self._rows.slots) != len(self) * self._beams * tokens:
-            repeated = [slot for slot in self._slots for _ in range(self._beams * tokens)]
-            self._rows = RowGroups(repeated, self._adapters, self._plan.device)
+            self._rows = self.groups_of([slot for slot in self._slots for _ in range(self._beams * tokens)])
         return self._rows
 
 
