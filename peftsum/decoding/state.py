@@ -139,7 +139,7 @@ class DecoderState:
         scores = torch.matmul(q.transpose(1, 2), keys.transpose(2, 3))  # (rows, heads, tokens, keys)
         mixed = torch.matmul(torch.softmax(scores + bias, dim=-1), values)
         mixed = mixed.transpose(1, 2).reshape(count * tokens, heads * width)
-        return states + layer.own.output(mixed, rows)[0]
+        return layer.own.output.plus(states, mixed, rows)
 
     def _cross_attention(self, layer: DecoderLayer, i: int, states: torch.Tensor, rows: Any) -> torch.Tensor:
         heads, width = self._plan.heads
@@ -152,7 +152,11 @@ class DecoderState:
             scores += self._hidden[:groups, None, None, :longest]
         mixed = torch.matmul(torch.softmax(scores, dim=-1), values)
         mixed = mixed.transpose(1, 2).reshape(-1, heads * width)
-        return states + layer.cross.output(mixed, rows)[0]
+        return layer.cross.output.plus(states, mixed, rows)
+
+    def groups_of(self, slots: Sequence[int]) -> RowGroups | None:
+        """Return which rows go with which stacked adapters, None where no row has one of its own."""
+        return RowGroups(slots, self._adapters, self._plan.device) if self._adapters else None
 
     def groups_of(self, slots: Sequence[int]) -> RowGroups | None:
         """Return which rows go with which stacked adapters, None where no row has one of its own."""
