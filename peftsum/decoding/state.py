@@ -158,10 +158,6 @@ class DecoderState:
         """Return which rows go with which stacked adapters, None where no row has one of its own."""
         return RowGroups(slots, self._adapters, self._plan.device) if self._adapters else None
 
-    def groups_of(self, slots: Sequence[int]) -> RowGroups | None:
-        """Return which rows go with which stacked adapters, None where no row has one of its own."""
-        return RowGroups(slots, self._adapters, self._plan.device) if self._adapters else None
-
     def _row_groups(self, tokens: int) -> RowGroups | None:
         if not self._adapters:
             return None

@@ -12,8 +12,8 @@ KEEP_BYTES = (1 << 31) - 1
 LARGEST_MMAP_BYTES = 1 << 25  # DEFAULT_MMAP_THRESHOLD_MAX on 64 bits: glibc refuses more
 
 # A compiled kernel with its scratch for each shape of a bf16 product, in torch's and in oneDNN's own cache of 1 024.
-# Packed batches bring new shapes in every step, which rarely come again, but come in each layer of it: fewer than a step
-# has are compiled anew in every layer, and more than that are memory for nothing (docs/performance.md, "Kernels kept").
+# Packed batches bring new shapes in every step, which rarely come again, but come in each layer of it: where a step has
+# more than are kept, each layer compiles them anew; more are memory for little (docs/performance.md, "Kernels kept").
 KERNEL_CACHES = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 
 
