@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from peftsum.confidence import Confidence, confidences
 from peftsum.flags import Flag, flags
@@ -19,6 +19,8 @@ from peftsum.section import Record
 from peftsum.support import Source, sources
 from peftsum.targets import Target, weights_identity
 from peftsum.version import __version__
+
+Told = TypeVar("Told", bound=Record)
 
 
 class GeneratedBy(Record):
@@ -115,9 +117,9 @@ def answer(
     return [explained(dialogue, text, sure, author, redactor) for dialogue, text, sure, redactor in rows]
 
 
-def restored(answer: Answer, redactor: Redactor) -> Answer:
-    """Return an answer with the values of its dialogue in place of their placeholders."""
-    return Answer.model_validate(_restored(answer.model_dump(), redactor))
+def restored(answer: Told, redactor: Redactor) -> Told:
+    """Return an answer, or a part of one, with the values of its dialogue in place of their placeholders."""
+    return type(answer).model_validate(_restored(answer.model_dump(), redactor))
 
 
 def _restored(value: Any, redactor: Redactor) -> Any:

@@ -10,6 +10,7 @@ from peftsum.answers import GeneratedBy, ReadFor
 from peftsum.confidence import Confidence
 from peftsum.cost.readings import Reading
 from peftsum.flags import Flag
+from peftsum.redaction import KINDS, Kind
 from peftsum.section import Record
 from peftsum.server.limits import (
     LONGEST_ID,
@@ -98,6 +99,10 @@ class SummariesRequest(Asked):
     dialogues: list[Dialogue] = Field(default=[], min_length=1, max_length=MOST_DIALOGUES)
     """Several, instead of `dialogue`."""
     settings: Settings = Settings()
+    redact: list[Kind] = Field(default=[], max_length=len(KINDS))
+    """Kinds of personal values that placeholders stand for before the model reads a dialogue, beside the server's."""
+    restore: bool = False
+    """Put the values back into the answer; they are kept nowhere."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -136,6 +141,8 @@ class Summary(Record):
     sources: list[Source] | None = None
     """Null where `explain` is false."""
     read: ReadFor
+    redacted: dict[str, int] | None = None
+    """Values of the dialogue that placeholders stand for, by kind; null where nothing was to be redacted."""
 
 
 class Turns(Record):
