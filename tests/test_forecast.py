@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from peftsum.exceptions import HubError, ModelError
+from peftsum.forecast import shortcut
 from peftsum.forecast.core import forecast
 from peftsum.forecast.live import LiveStorages
 from peftsum.forecast.skeleton import build_skeleton
@@ -115,6 +117,42 @@ def test_fake_tensors_live_as_real_ones_do(method: dict[str, Any], train: dict[s
         real = run_step(TrainingModel(model, made.train.engine, "cpu", 0), made, BATCH, live)
     assert fake.held == pytest.approx(real.held, rel=1e-4)
     assert fake.peak.total_bytes == pytest.approx(real.peak.total_bytes, rel=0.02)
+
+
+SHORTCUTS: list[Any] = [
+    ("cpu", LORA, "none", False, {"gradient_checkpointing": True}),
+    ("cuda", LORA, "int8", True, {}),
+    ("cpu", FULL, "none", True, {"optimizer": "adafactor"}),
+    pytest.param(
+        "cuda", {**LORA, "dora": True}, "none", True, {"engine": {"real_targets": False}}, marks=pytest.mark.slow
+    ),
+    pytest.param("cpu", LORA, "nf4", True, {}, marks=pytest.mark.slow),
+    pytest.param("cuda", FULL, "none", False, {"gradient_checkpointing": True}, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("kind", "method", "quantize", "bf16", "train"), SHORTCUTS)
+def test_the_shortcut_through_the_fake_mode_counts_what_the_whole_way_does(
+    kind: str,
+    method: dict[str, Any],
+    quantize: str,
+    bf16: bool,
+    train: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bytes, parts, operations with their layouts, calls: all of it, when nothing is known yet and when all is."""
+    made = recipe(method, quantize=quantize, **train)
+
+    def count() -> StepCost:
+        cost = step_cost(made, BATCH, kind=kind, bf16=bf16, decoded=((50, 10),) * 2, scored=BATCH)
+        # the profiler's mark around an optimizer's step holds an object of its own each time
+        work = {op: n for op, n in cost.optimizer_work.items() if getattr(op.call, "namespace", "") != "profiler"}
+        return replace(cost, optimizer_work=work)
+
+    monkeypatch.setattr(shortcut, "_known", {})
+    first, again = count(), count()
+    monkeypatch.setattr(shortcut.Shortcut, "run", lambda _, call, args, kwargs: (call(*args, **kwargs), None))
+    assert first == again == count()
 
 
 @pytest.mark.parametrize(
