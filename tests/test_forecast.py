@@ -21,6 +21,7 @@ from peftsum.forecast.workload import Workload, full_workload, workload_of
 from peftsum.model import load_base
 from peftsum.recipe import Recipe
 from peftsum.training_model import TrainingModel, checkpoint_gradients
+from peftsum.units import format_bytes
 
 BATCH = ((60, 12), (41, 20))
 LORA: dict[str, Any] = {"kind": "lora", "rank": 8}
@@ -214,7 +215,9 @@ def test_it_says_when_8_bit_takes_more_than_bf16() -> None:
     """On a GPU bitsandbytes keeps its inputs, and peft's 8-bit LoRA copies them in fp32: long batches pay for it."""
     int8 = recipe(base="google/flan-t5-small", quantize="int8")
     made = forecast(int8, GPU, workload(((200, 40),) * 2))
-    assert any("8-bit takes" in note for note in made.notes)
+    plain = int8.model_copy(update={"model": int8.model.model_copy(update={"quantize": "none", "precision": "bf16"})})
+    more = made.peak_memory_bytes.value - forecast(plain, GPU, workload(((200, 40),) * 2)).peak_memory_bytes.value
+    assert f"8-bit takes {format_bytes(more)} more memory here than bfloat16 weights would" in made.notes
     assert not any("8-bit takes" in note for note in forecast(recipe(), GPU, workload()).notes)
 
 
