@@ -82,6 +82,9 @@ def test_without_data_every_batch_is_taken_to_be_full(large: Path, capsys: pytes
     full = Plan.model_validate(json.loads(unread.out))
     assert "as long as the recipe allows" in full.workload
     assert full.devices[0].verdict == "fits"
+    forecast = full.devices[0].forecast
+    assert (forecast.steps, forecast.wall_s, forecast.energy_j) == (0, None, None)  # not known, and so not 0 s
+    assert forecast.step_s is not None
     read = plan(load_recipe(large), "h100")
     assert "as long as the recipe allows" not in read.workload
     assert read.devices[0].forecast.steps > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from peftsum.forecast.target import Target
 from peftsum.forecast.verdict import Verdict, judge
 from peftsum.recipe import Recipe
 from peftsum.section import Record
+
+logger = logging.getLogger(__name__)
 
 ForecastOf = Callable[[Recipe], Forecast]
 """The forecast of a recipe on the device in question."""
@@ -64,6 +67,7 @@ class _Search:
         changed = with_settings(self.recipe, _settings(steps))
         if changed is None:
             return None
+        logger.info("trying %s", " + ".join(move.name for move, _ in steps))
         peak = self.peak_of(changed)
         return _Tried(tuple(steps), changed, peak, judge(peak, self.target.memory_bytes))
 

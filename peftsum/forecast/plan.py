@@ -164,7 +164,6 @@ class Forecasts:
         if recipe.fingerprint in self._whole:
             return self._whole[recipe.fingerprint].peak_memory_bytes
         if recipe.fingerprint not in self._peaks:
-            logger.debug("counting the memory of %s", recipe.fingerprint)
             self._peaks[recipe.fingerprint] = peak_memory(recipe, self._target, self._workload_of(recipe))
         return self._peaks[recipe.fingerprint]
 
