@@ -52,7 +52,7 @@ STREETS = (
     re.compile(
         rf"(?<!\w)\d{{1,4}}(?: ?(?:bis|ter))?,? (?:rue|avenue|av\.|boulevard|bd|place|chemin|impasse|allée|quai"
         rf"|cours|route)"
-        rf"(?: (?:de|du|des|la|le|les|d'|l'|[dl]['\u2019]?{_CAP}|{_CAP}))+{_AFTER_EU}"
+        rf"(?: (?:de la|des|du|de|la|les|le|d'|l'|[dl]['\u2019]?{_CAP}|{_CAP})(?!\w))+{_AFTER_EU}"
     ),
     re.compile(
         rf"(?<!\w)(?:Calle|C/|Avenida|Avda\.?|Plaza|Paseo|Via|Viale|Piazza|Corso|Largo)(?: (?:de|del|di|della"
@@ -66,7 +66,7 @@ POSTCODES = (
     re.compile(r"(?<![\w-])[A-Z]{1,2}\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2}(?![\w-])"),
     re.compile(r"(?<![\w-])(?:[A-Z][\w]+,? )?(?P<state>[A-Z]{2}),? \d{5}(?:-\d{4})?(?![\w-])"),
     re.compile(
-        r"(?:zip(?: ?code)?|post ?code|postal code)(?: is|:|'s)? (?P<code>\d{4,6}"
+        r"(?:zip(?: ?code)?|post ?code|postal code)(?: is|:|'s|\?)?(?:\n[^\n:]{1,30}:)? (?P<code>\d{4,6}"
         r"|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2})(?!\w)",
         re.I,
     ),

@@ -68,8 +68,10 @@ def _judged(raw: str, match: re.Match[str]) -> Iterator[Span]:
 def _words_start(raw: str, least: int, start: int) -> int:
     """Return where the name before the @ begins that was said in several words ("it is john smith at …")."""
     begins = [match.end() for match in BEGINS.finditer(raw, least, start)]
-    if not begins or re.search(r"[\n,;.!?]", raw[begins[-1] : start]):
+    if not begins or "\n" in raw[begins[-1] : start]:
         return start
+    comma = max(raw.rfind(sign, begins[-1], start) for sign in ",;.!?")
+    begins.append(comma + 1 if comma >= 0 else begins[-1])
     words = list(re.finditer(r"[\w'-]+", raw[begins[-1] : start]))
     while words and words[0][0].lower() in NOT_LOCAL:
         words = words[1:]
