@@ -43,7 +43,7 @@ def phones(view: View) -> Iterator[Span]:
             start += 1
         cue = cue_of(view.text, start, end)
         spoken = view.is_spoken(start, end)
-        if is_phone(match[0].strip("( "), cue, spoken=spoken) and not _is_amount(view.text, start, end):
+        if is_phone(view.text[start:end], cue, spoken=spoken) and not _is_amount(view.text, start, end):
             yield view.span(start, end, "phone", phone_key(match[0]))
 
 
