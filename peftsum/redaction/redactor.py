@@ -87,9 +87,13 @@ class Redactor:
 
     def _spans(self, text: str) -> list[Span]:
         """Return the values of a text, and where those of the dialogue stand again with no word that says so."""
-        before = {key: self._values[name] for key, name in self._placeholders.items() if key[0] != "name"}
+        before: dict[tuple[Kind, str], str] = {
+            key: self._values[name] for key, name in self._placeholders.items() if key[0] != "name"
+        }
         spans = find(text, self.kinds, self._people, again(text, before, ()))
-        here = {(span.kind, span.key): text[span.start : span.end] for span in spans if span.kind != "name"}
+        here: dict[tuple[Kind, str], str] = {
+            (span.kind, span.key): text[span.start : span.end] for span in spans if span.kind != "name"
+        }
         return sorted([*spans, *again(text, here, spans)], key=lambda span: span.start)
 
     def _placeholder(self, span: Span, value: str) -> str:
