@@ -243,6 +243,7 @@ def _open_run(
         recipe=prepared.recipe,
         fingerprint=prepared.recipe.fingerprint,
         data_fingerprint=prepared.train.fingerprint,
+        training_dialogues=len(prepared.examples),
         redacted=dict(prepared.train.redacted or {}),
         base_revision=base.revision,
         status="running",

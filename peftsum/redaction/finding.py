@@ -93,7 +93,8 @@ def again(text: str, known: Mapping[tuple[Kind, str], str], taken: Collection[Sp
         if sum(map(len, signs)) < LEAST_AGAIN:
             continue
         pattern = (r"[\s().-]{0,3}" if by_digits else r"\W+").join(map(re.escape, signs))
-        for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.I):
+        opening = r"\(?" if by_digits else ""
+        for match in re.finditer(rf"(?<!\w){opening}{pattern}(?!\w)", text, re.I):
             found.append(Span(*match.span(), kind, key))
     return [span for span in _free(found, taken, text) if (span.kind, span.key) in known]
 
