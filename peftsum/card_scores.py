@@ -20,7 +20,7 @@ from peftsum.evaluate import Evaluation, evaluate
 from peftsum.exceptions import DataError, StorageError
 from peftsum.metrics.coverage import turn_coverage
 from peftsum.metrics.errors.fitted import fitted
-from peftsum.model_card import SCORES_BEGIN, SCORES_END
+from peftsum.model_card import SCORES_BEGIN, SCORES_END, shown_place
 from peftsum.recipe import Data
 from peftsum.seen import Trained, describe_seen, find_seen
 from peftsum.slices import DIMENSIONS, mean_over, slice_comparison, speaker_gaps
@@ -50,13 +50,15 @@ def evaluate_with_card(target: str | Path, data: Data, split: str = "test", **op
         adapter = resolve_target(target, options.get("base")).adapter
         if adapter is not None and not options.get("limit"):
             texts = [row.prediction for row in read_predictions(folder / PREDICTIONS_FILE)]
-            _complete_one(adapter, evaluation, load_split(data, split), texts)
+            _complete_one(adapter, evaluation, data, load_split(data, split), texts)
     return evaluation
 
 
-def _complete_one(adapter: Path, evaluation: Evaluation, split: Split, texts: Sequence[str]) -> None:
+def _complete_one(adapter: Path, evaluation: Evaluation, data: Data, split: Split, texts: Sequence[str]) -> None:
     record = read_adapter_record(adapter)
-    if record is None or not _meant_for(record, evaluation.data, evaluation.split):
+    if record is None or (data.fields, data.redact) != (record.recipe.data.fields, record.recipe.data.redact):
+        return
+    if not _meant_for(record, evaluation.data, evaluation.split):
         return
     dialogues, ids = [e.dialogue for e in split.examples], [e.id for e in split.examples]
     system = System(
@@ -125,15 +127,17 @@ def complete_card(adapter: Path, comparison: Comparison, system: System) -> None
 
 def _with_index(text: str, name: str, comparison: Comparison, system: System) -> str:
     """Return a card whose front matter holds the scores as the Hub reads them."""
-    from huggingface_hub import EvalResult, ModelCard
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
     card = ModelCard(text, ignore_metadata_errors=True)
-    card.data.model_name = name
-    card.data.eval_results = [
+    data = card.data
+    assert isinstance(data, ModelCardData)
+    data.model_name = name
+    data.eval_results = [
         EvalResult(
             task_type="summarization",
-            dataset_type=comparison.data.replace(":", "-"),
-            dataset_name=comparison.data,
+            dataset_type=shown_place(comparison.data).replace(":", "-"),
+            dataset_name=shown_place(comparison.data),
             dataset_split=comparison.split,
             metric_type=metric.lower(),
             metric_name=label,
@@ -149,7 +153,8 @@ def _scores(comparison: Comparison, system: System) -> list[str]:
     seen = describe_seen(comparison.seen, comparison.n + comparison.left_out, left_out=comparison.left_out > 0)
     return [
         "",
-        f"On `{comparison.data}`, {comparison.split} split: {scores.n} dialogues, references: {scores.references}. "
+        f"On `{shown_place(comparison.data)}`, {comparison.split} split: {scores.n} dialogues, references: "
+        f"{scores.references}. "
         f"Signature: `{scores.signature}`.",
         "",
         f"Dialogues seen in training: "
@@ -172,20 +177,10 @@ def _errors(system: System) -> list[str]:
         if name not in fitted().detectors:
             continue  # rules and heuristics that nobody has checked
         checked = fitted().detectors[name].checked.values()
-        right = " to ".join(
-            f"{100 * v:.0f}"
-            for v in sorted({min(c.precision.value for c in checked), max(c.precision.value for c in checked)})
-        )
-        accuracy = " to ".join(
-            f"{v:.2f}"
-            for v in sorted(
-                {min(c.balanced_accuracy.value for c in checked), max(c.balanced_accuracy.value for c in checked)}
-            )
-        )
-        rows.append(
-            f"| `{name}` | {100 * rate.rate:.1f} % | {100 * rate.low:.1f} to {100 * rate.high:.1f} | {right} % | "
-            f"{accuracy} |"
-        )
+        right = _range([100 * check.precision.value for check in checked], "{:.0f}")
+        accuracy = _range([check.balanced_accuracy.value for check in checked], "{:.2f}")
+        found = f"{100 * rate.rate:.1f} % | {100 * rate.low:.1f} to {100 * rate.high:.1f}"
+        rows.append(f"| `{name}` | {found} | {right} % | {accuracy} |")
     return [
         "### Error rates, and how far to trust them",
         "",
@@ -200,16 +195,19 @@ def _errors(system: System) -> list[str]:
     ]
 
 
+def _range(values: Sequence[float], form: str) -> str:
+    ends = dict.fromkeys(form.format(value) for value in (min(values), max(values)))
+    return " to ".join(ends)
+
+
 def _slices(comparison: Comparison, system: System) -> list[str]:
     pieces = [s for s in slice_comparison(comparison).slices if s.system == system.system and s.dimension in SLICED_BY]
     lines = ["### By kind of dialogue", "", "| slice | dialogues | ROUGE-L | 95 % interval |", "|---|---|---|---|"]
     for piece in pieces:
         score = piece.rouge["rougeL"]
         title = f"{DIMENSIONS[piece.dimension].title}: {piece.label}"
-        few = " (few)" if piece.small else ""
-        lines.append(
-            f"| {title} | {piece.n}{few} | {100 * score.f:.1f} | {100 * score.low:.1f} to {100 * score.high:.1f} |"
-        )
+        found = f"{100 * score.f:.1f} | {100 * score.low:.1f} to {100 * score.high:.1f}"
+        lines.append(f"| {title} | {piece.n}{' (few)' if piece.small else ''} | {found} |")
     return [*lines, ""]
 
 

@@ -23,7 +23,7 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
         whole: True for a model that needs no base: fully tuned, or merged.
     """
     recipe = record.recipe
-    base = _shown_place(recipe.model.base)
+    base = shown_place(recipe.model.base)
     trained, total = record.trainable_params, record.total_params
     train = recipe.train
     kind = "model" if not recipe.method.frozen_base else "adapter, merged into its base," if whole else "adapter"
@@ -44,7 +44,7 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
         "",
         "| | |",
         "|---|---|",
-        f"| trained on | `{_shown_place(recipe.data.source)}` (fingerprint `{record.data_fingerprint}`) |",
+        f"| trained on | `{shown_place(recipe.data.source)}` (fingerprint `{record.data_fingerprint}`) |",
         f"| trained parameters | {format_count(trained)} of {format_count(total)} ({trained / total:.2%}) |",
         f"| base in training | {recipe.model.quantize if recipe.model.quantize != 'none' else 'not quantized'} |",
         f"| epochs, peak rate, optimizer | {train.epochs:g}, {recipe.learning_rate:g}, {train.optimizer} |",
@@ -54,7 +54,7 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
         *([] if costs is None else ["## Energy and carbon", "", card_line(costs, recipe.cost), ""]),
         "## Intended use",
         "",
-        _USES.format(data=_shown_place(recipe.data.source)),
+        _USES.format(data=shown_place(recipe.data.source)),
         "",
         "## Out of scope",
         "",
@@ -96,7 +96,7 @@ def _data_lines(record: AdapterRecord) -> list[str]:
     limit = "" if data.limit_train is None else f", {data.limit_train} dialogues of it drawn with the seed"
     size = "" if record.training_dialogues is None else f": {record.training_dialogues} dialogues"
     return [
-        f"- Training: `{_shown_place(data.source)}`, train split{size}{limit} (fingerprint "
+        f"- Training: `{shown_place(data.source)}`, train split{size}{limit} (fingerprint "
         f"`{record.data_fingerprint}`). "
         "Weights were kept by its validation split, or a tenth of the training rows where there is none.",
         f"- Redacted before training: {counts}." if counts else "- Redacted before training: nothing.",
@@ -127,7 +127,7 @@ def _is_hub_id(base: str) -> bool:
     return bool(HUB_ID.match(base)) and not base.startswith(".") and not Path(base).exists()
 
 
-def _shown_place(name: str) -> str:
+def shown_place(name: str) -> str:
     """Return a Hub id or built-in as it is, and the last part of a path: where it lay on this machine helps no one."""
     path = Path(name).expanduser()
     return path.resolve().name if path.is_absolute() or name.startswith(".") else name
