@@ -63,7 +63,7 @@ def test_an_evaluation_completes_the_card_of_the_adapter_it_is_of(
     outcome = run(capsys, "evaluate", "adapters/carded", "--data", dialogues, "--json")
     completed = path.read_text(encoding="utf-8")
     card = ModelCard(completed)
-    assert [r.metric_value for r in card.data.eval_results][0] == pytest.approx(
+    assert next(r.metric_value for r in card.data.eval_results) == pytest.approx(
         100 * json.loads(outcome.out)["rouge1"]["f"], abs=0.01
     )
     assert "Not evaluated yet" not in completed
