@@ -78,6 +78,8 @@ class AdapterRecord(Record):
     """Content hash of the base the weights were trained on, or its Hub commit."""
     data_fingerprint: str
     """Hash of the training examples."""
+    training_dialogues: int | None = None
+    """Number of training examples; None in records of an older version."""
     redacted: dict[str, int] = Field(default_factory=dict)
     """Values of the training dialogues that placeholders stand for, by kind."""
     trainable_params: int
@@ -98,6 +100,7 @@ class RunRecord(Record):
     """Of the recipe's parts that shape the weights."""
     data_fingerprint: str
     base_revision: str
+    training_dialogues: int | None = None
     redacted: dict[str, int] = Field(default_factory=dict)
     """Values of the training dialogues that placeholders stand for, by kind."""
     leans_on: dict[str, str] = Field(default_factory=dict)

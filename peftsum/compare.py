@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, folder_bytes, is_run, read_predictions, read_record
+from peftsum.card_scores import complete_card
 from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.machine import Machine, describe_machine
 from peftsum.cost.section import Cost
@@ -120,7 +121,7 @@ def compare(
     system_records = [_with_coverage(system, examples, predictions[system.system]) for system in scored]
     dialogues = [e.dialogue for e in examples]
     machine = describe_machine()
-    return Comparison(
+    comparison = Comparison(
         title=f"{section.source}, {split} split"
         + (f", without {len(whole.examples) - len(kept)} dialogues seen in training" if left_out else ""),
         data=section.source,
@@ -146,6 +147,17 @@ def compare(
         ],
         commands=[shlex.join(["peftsum", *sys.argv[1:]])] if Path(sys.argv[0]).stem in {"peftsum", "__main__"} else [],
     )
+    if limit is None:
+        _complete_cards(entries, comparison)
+    return comparison
+
+
+def _complete_cards(entries: Sequence[Entry], comparison: Comparison) -> None:
+    """Write the scores into the cards of the adapters, which say until then what the training knew."""
+    systems = {system.system: system for system in comparison.systems}
+    for entry in entries:
+        if entry.adapter_dir is not None:
+            complete_card(entry.adapter_dir, comparison, systems[entry.name])
 
 
 def _entry(target: Path, runs_dir: Path, adapters_dir: Path, overrides: Sequence[str]) -> Entry:

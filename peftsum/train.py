@@ -247,6 +247,7 @@ def _open_run(
         recipe=prepared.recipe,
         fingerprint=prepared.recipe.fingerprint,
         data_fingerprint=prepared.train.fingerprint,
+        training_dialogues=len(prepared.examples),
         redacted=dict(prepared.train.redacted or {}),
         base_revision=base.revision,
         leans_on=leans_on(prepared.recipe),

@@ -54,11 +54,14 @@ def evaluate(
     base: str | None,
     as_json: bool,
 ) -> None:
-    """Generate summaries with TARGET (adapter, model folder, Hub id, builtin:tiny or run) and score them."""
-    from peftsum.data import data_section
-    from peftsum.evaluate import evaluate as evaluate_target
+    """Generate summaries with TARGET (adapter, model folder, Hub id, builtin:tiny or run) and score them.
 
-    evaluation = evaluate_target(
+    The card of an adapter gets the scores of a whole split of the data it was trained on.
+    """
+    from peftsum.card_scores import evaluate_with_card
+    from peftsum.data import data_section
+
+    evaluation = evaluate_with_card(
         target,
         data_section(source, fields, skip_bad_rows=skip_bad_rows, redact=redact),
         split,

@@ -34,7 +34,8 @@ _AFTER = (
 _AFTER_EU = rf"(?:,? (?:[A-Z]{{1,2}}-)?\d{{4,5}}(?: [A-Z]{{2}})?(?: {_CAP}(?: {_CAP})?)?)?"
 STREETS = (
     re.compile(  # 12 Elm Street, Flat 3, Leeds LS1 4AB
-        rf"(?<![\w$€£.,:/-])(?:{_FLAT},? )?{_NUMBER}(?:[NSEW]\.? |(?:North|South|East|West) )?(?:{_CAP} "
+        rf"(?<![\w$€£.,:/-])(?:{_FLAT},? )?(?:[Nn](?:o\.?|umber) )?{_NUMBER}(?:[NSEW]\.? |(?:North|South|East"
+        rf"|West) )?(?:{_CAP} "
         rf"|\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}"
         rf"(?:{'|'.join(w.capitalize() for w in _TYPE.split('|'))})\b\.?{_AFTER}"  # no "1892, Patty Smith Hill"
     ),
@@ -52,21 +53,29 @@ STREETS = (
     re.compile(
         rf"(?<!\w)\d{{1,4}}(?: ?(?:bis|ter))?,? (?:rue|avenue|av\.|boulevard|bd|place|chemin|impasse|allée|quai"
         rf"|cours|route)"
-        rf"(?: (?:de|du|des|la|le|les|d'|l'|[dl]['\u2019]?{_CAP}|{_CAP}))+{_AFTER_EU}"
+        rf"(?: (?:de la|des|du|de|la|les|le|d'|l'|[dl]['\u2019]?{_CAP}|{_CAP})(?!\w))+{_AFTER_EU}"
     ),
     re.compile(
         rf"(?<!\w)(?:Calle|C/|Avenida|Avda\.?|Plaza|Paseo|Via|Viale|Piazza|Corso|Largo)(?: (?:de|del|di|della"
         rf"|la|el|los|las|dei|{_CAP}))+"
         rf",? (?:n[ºo°]\.? ?)?\d{{1,4}}\b{_AFTER_EU}"
     ),
-    re.compile(rf"(?<!\w){_CAP}(?:straat|laan|plein|gracht|kade|dijk|singel) \d{{1,4}} ?[a-z]?\b{_AFTER_EU}"),
+    re.compile(
+        rf"(?<!\w){_CAP}(?:straat|laan|plein|gracht|kade|dijk|singel|gatan|vägen|gade|vej|veien|gata"
+        rf"|katu) \d{{1,4}} ?[a-z]?\b{_AFTER_EU}"
+    ),
+    re.compile(
+        rf"(?<![\w$€£.,:/-])\d{{1,4}}[A-Z]?(?:/\d+)?,? (?:{_CAP} ){{1,2}}(?:Nagar|Marg|Colony|Layout|Chowk|Bagh"
+        rf"|Vihar|Enclave)\b"
+        rf"(?:, {_CAP})*(?:[ -]+\d{{3}} ?\d{{3}}\b)?"
+    ),
     re.compile(rf"(?<!\w)(?:P\.? ?O\.? ?Box|Postfach|Apartado) \d{{2,6}}\b{_AFTER}", re.I),
 )
 POSTCODES = (
     re.compile(r"(?<![\w-])[A-Z]{1,2}\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2}(?![\w-])"),
     re.compile(r"(?<![\w-])(?:[A-Z][\w]+,? )?(?P<state>[A-Z]{2}),? \d{5}(?:-\d{4})?(?![\w-])"),
     re.compile(
-        r"(?:zip(?: ?code)?|post ?code|postal code)(?: is|:|'s)? (?P<code>\d{4,6}"
+        r"(?:zip(?: ?code)?|post ?code|postal code)(?: is|:|'s|\?)?(?:\n[^\n:]{1,30}:)? (?P<code>\d{4,6}"
         r"|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2})(?!\w)",
         re.I,
     ),

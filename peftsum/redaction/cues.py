@@ -44,7 +44,8 @@ _CUES = {
     ),
     "iban": r"\biban\b|bank account|kontonummer|compte bancaire|cuenta bancaria",
     "other": (
-        r"\b(?:order|invoice|tracking|confirmation|booking|reservation|reference|ref|ticket|flight|case|model"
+        r"\b(?:order|meeting|conference|session|invoice|tracking|confirmation|booking|reservation|reference|ref"
+        r"|ticket|flight|case|model"
         r"|serial|part"
         r"|product|item|isbn|policy|claim|version|parcel|package|shipment|transaction|receipt|catalog\w*|sku|bus|train"
         r"|account|membership|member|customer|student|employee|patient|batch|lot|barcode|job|request|article|file|bill"
@@ -54,7 +55,7 @@ _CUES = {
     "phone": (
         r"(?:(?:tele|mobile |cell |home |office |work )?phone|mobile|cell)(?: (?:number|no\.?))?\b|\btel\b"
         r"|\bcell(?:phone)?\b"
-        r"|\bcall(?:ed|ing)?\b|\bdial\b|\bring\b|\btext(?:ed)?\b|\bfax\b|whats ?app|\breach\b|\bcontact\b"
+        r"|\bcall(?:ed|ing)?\b|\bdial\b|\bring\b|\btext(?:ed)?\b|\bfax\b|whats ?app|\breach(?:able|ed)?\b|\bcontact\b"
         r"|hotline|landline|\bsms\b"
         r"|telefon\w*|t[ée]l[ée]phone|tel[ée]fono|m[óo]vil|cellulare|telefoon\w*|mobiel\w*|handynummer"
     ),

@@ -31,12 +31,17 @@ DISTURBED = re.compile(
 SHORT = re.compile(
     rf"(?<![\w@])(?P<local>{PART}(?:{JOIN}{PART})*)(?P<at>{AT})(?P<domain>(?:{PROVIDERS}))(?!\w|{DOT}\w)", re.I
 )
-CUE = re.compile(r"e-?mails?|\bmail\b|\bwrite (?:to|me)|\binbox|correo|courriel|adresse", re.I)
+CUE = re.compile(
+    r"e-?mails?|\bmail\b|\bwrite (?:to|me)|\binbox|\bsend\b|\bdrop (?:me|us) a line|correo|courriel|adresse", re.I
+)
 BEGINS = re.compile(r"(?:\b(?:is|it'?s|to|at|address|e-?mail|mail)|:)[\s,]+(?=[\w'-])", re.I)
 PROVIDER = re.compile(rf"(?:{PROVIDERS})\b", re.I)
 MOST_WORDS = 5  # of a name before the @
 BEFORE = 80
 _SYMBOLS = (("underscore", "_"), ("under score", "_"), ("hyphen", "-"), ("minus", "-"), ("dash", "-"), ("plus", "+"))
+
+
+JOINED = re.compile(r"[\d_.]|\s(?:dot|underscore|under score|dash|hyphen)\s|(?:\b\w\s){3}", re.I)  # no plain word
 
 
 def emails(raw: str) -> Iterator[Span]:
@@ -56,20 +61,19 @@ def _judged(raw: str, match: re.Match[str]) -> Iterator[Span]:
     local = match["local"]
     if match["at"].strip().lower() in {"at", "at sign"}:
         cued = CUE.search(raw, max(0, start - BEFORE), start) is not None
-        if local.lower() in NOT_LOCAL or not (
-            cued or PROVIDER.match(match["domain"]) or re.search(r"[\d_.]|\sdot\s", local, re.I)
-        ):
+        if local.lower() in NOT_LOCAL or not (cued or PROVIDER.match(match["domain"]) or JOINED.search(local)):
             return
-        if cued:
-            start = _words_start(raw, max(0, start - BEFORE), start)
+        start = _words_start(raw, max(0, start - BEFORE), start)
     yield Span(start, match.end(), "email", _key(raw[start : match.end()]))
 
 
 def _words_start(raw: str, least: int, start: int) -> int:
     """Return where the name before the @ begins that was said in several words ("it is john smith at …")."""
     begins = [match.end() for match in BEGINS.finditer(raw, least, start)]
-    if not begins or re.search(r"[\n,;.!?]", raw[begins[-1] : start]):
+    if not begins or "\n" in raw[begins[-1] : start]:
         return start
+    comma = max(raw.rfind(sign, begins[-1], start) for sign in ",;.!?")
+    begins.append(comma + 1 if comma >= 0 else begins[-1])
     words = list(re.finditer(r"[\w'-]+", raw[begins[-1] : start]))
     while words and words[0][0].lower() in NOT_LOCAL:
         words = words[1:]

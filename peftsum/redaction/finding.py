@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from peftsum.redaction.address import addresses
 from peftsum.redaction.birth import births
@@ -27,7 +27,7 @@ DETECTORS: dict[Kind, Callable[[View], Iterator[Span]]] = {
 }
 
 
-def find(text: str, kinds: Collection[Kind], people: People | None = None) -> list[Span]:
+def find(text: str, kinds: Collection[Kind], people: People | None = None, known: Sequence[Span] = ()) -> list[Span]:
     """Return the values of a text in their order, none overlapping another.
 
     Every detector runs whatever the kinds: a card that is not to be redacted must not go as a telephone number.
@@ -36,10 +36,11 @@ def find(text: str, kinds: Collection[Kind], people: People | None = None) -> li
         text: of a dialogue or summary.
         kinds: to return.
         people: whose names count; None finds no names.
+        known: spans of the text that are values in any case.
     """
     for shape in (PLACEHOLDER, MASK):  # they hold no value, and "[EMAIL_1]" is no word about an e-mail
         text = shape.sub(lambda match: "\0" * len(match[0]), text)
-    taken: list[Span] = []
+    taken = list(known)
     if any(letter.isdigit() for letter in text) or WORTH.search(text):
         view = View(text)
         digits = sum(letter.isdigit() for letter in view.text)
@@ -74,6 +75,31 @@ def _free(spans: Iterable[Span], taken: Collection[Span], text: str) -> list[Spa
                 begin = start + value.index(stripped)
                 kept.append(Span(begin, begin + len(stripped), span.kind, f"{span.key}|{stripped.lower()}"))
     return kept
+
+
+def again(text: str, known: Mapping[tuple[Kind, str], str], taken: Collection[Span]) -> list[Span]:
+    """Return where known values stand in a text: their digits, however they are set apart, or else their letters.
+
+    Args:
+        text: to look in.
+        known: kind and key of a value, and the value.
+        taken: spans found already.
+    """
+    found = []
+    for (kind, key), value in known.items():
+        digits = re.findall(r"\d", value)
+        by_digits = kind in {"phone", "card", "identity"} and len(digits) >= LEAST_AGAIN
+        signs = digits if by_digits else re.findall(r"\w+", value)
+        if sum(map(len, signs)) < LEAST_AGAIN:
+            continue
+        pattern = (r"[\s().-]{0,3}" if by_digits else r"\W+").join(map(re.escape, signs))
+        opening = r"\(?" if by_digits else ""
+        for match in re.finditer(rf"(?<!\w){opening}{pattern}(?!\w)", text, re.I):
+            found.append(Span(*match.span(), kind, key))
+    return [span for span in _free(found, taken, text) if (span.kind, span.key) in known]
+
+
+LEAST_AGAIN = 6  # letters or digits; less could be anything
 
 
 def _without(start: int, end: int, other: Span) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,7 @@ from peftsum.redaction.cues import IDENTITIES, cue_of
 from peftsum.redaction.kinds import library
 from peftsum.redaction.view import Span, View
 
+_OPEN = r"(?:[A-Z]{0,3}[ -]?|(?:[A-Z][ -]){0,3})\d"  # up to three letters, then a digit
 _EDGE, _END = r"(?<![^\W_])(?<![$€£.,-])", r"(?![^\W_]|[.,-]\d)"
 
 
@@ -49,6 +50,7 @@ IDENTITY_NUMBERS = (
         None,
         free=True,
     ),
+    _one("nino", r"[A-Z][ -]?[A-Z](?:[ -]?\d){6}[ -]?[A-D]", None),
     _one("idnr", _spaced(11), "de.idnr"),
     _one("nir", r"[12](?:[ -]{0,2}\d){5}[ -]?[\dAB](?:[ -]{0,2}\d){8}", "fr.nir", free=True),
     _one("dni", r"\d{2}[. ]?\d{3}[. ]?\d{3}[ -]?[A-Z]", "es.dni", free=True),
@@ -74,9 +76,9 @@ IDENTITY_NUMBERS = (
     _one("pps", r"\d{7}[A-W][A-IW]?", "ie.pps", free=True),
     _one("ahv", r"756[. ]?\d{4}[. ]?\d{4}[. ]?\d{2}", "ch.ssn", free=True),
     _one("svnr", r"\d{2} ?\d{6} ?[A-Z] ?\d{3}", None),
-    _one("passport", r"(?=(?:[ -]?[A-Z]){0,3}(?:[ -]?\d){5})[A-Z\d](?:[ -]?[A-Z\d]){5,9}", None),
-    _one("licence", r"(?=[A-Z\d -]{0,9}\d[ -]?\d[ -]?\d)[A-Z\d](?:[ -]?[A-Z\d]){5,17}", None),
-    _one("id", r"(?=[A-Z\d -]{0,6}\d[ -]?\d[ -]?\d)[A-Z\d](?:[ -]?[A-Z\d]){5,17}", None),
+    _one("passport", _OPEN + r"(?:[ -]?[A-Z\d]){4,9}", None),
+    _one("licence", _OPEN + r"(?:[ -]?[A-Z\d]){4,17}", None),
+    _one("id", _OPEN + r"(?:[ -]?[A-Z\d]){4,17}", None),
 )
 
 

@@ -27,6 +27,12 @@ INTRODUCED = (
         rf"|[Cc]ongratulations|[Mm]orning),? {_NAME}(?=\s*(?:[.,!?;:\n]|$))"
     ),
     re.compile(rf"\b{_TITLE} {_NAME}"),
+    re.compile(
+        rf"\b(?:(?:[Tt]alk|[Tt]alked|[Ss]peak|[Ss]poke|[Ww]rite|[Ww]rote) (?:to|with)|[Mm]et|[Tt]old"
+        rf"|[Aa]sk(?:ed)?|[Mm]arried) {_NAME}"
+        r"(?=\s*(?:[.,!?;\n]|$|yesterday|today|about|that|to|if|for|and|on|at|in|last|this))"
+    ),
+    re.compile(rf"\b(?:[Ii]s|[Ww]as) {_NAME} (?=coming|there|here|in|back|okay|ok|still|your|his|her)"),
     re.compile(rf", (?P<name>{_CAP})(?=[.!?](?:\s|$))"),
 )
 TAG = re.compile(r"#\w+#|\[.*\]")  # #Person1# of DialogSum stands for a name already

@@ -57,7 +57,7 @@ def ibans(view: View) -> Iterator[Span]:
         start, end = match.span()
         best = None
         for length, stop in enumerate(_ends(view.text, start, end), start=1):
-            if length in IBAN_LENGTHS and iban.is_valid(view.text[start:stop].upper()):
+            if length in IBAN_LENGTHS and iban.is_valid(view.text[start:stop].upper(), check_country=False):
                 best = stop
         if best is None and cue_of(view.text, start, end) == "iban" and sum(c.isdigit() for c in match[0]) >= 10:
             best = _word_end(view.text, start, end)

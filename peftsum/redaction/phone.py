@@ -12,7 +12,7 @@ from peftsum.redaction.view import Span, View
 
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "IN", "CN", "AU", "CA", "IE", "BE", "CH", "AT", "SE", "PL", "BR")
 CANDIDATE = re.compile(
-    r"(?<![\w.,/=$€£¥#@-])(?<!\w[:])(?P<plus>\+ ?|\bplus[ ,]+)?\(?\d(?:(?:[ \t]{0,2}(?:[-./]|\(0\)|[()]"
+    r"(?<![\w.,/=$€£¥#@-])(?<!\w[:])(?P<plus>\+ ?|\bplus[ ,]+)?\(?\d(?:(?:[ \t]{0,2}(?:[-./]|\(0\)|\)[-/.]|[()]{1,2}"
     r"| - )?[ \t(]{0,2}|, ?)\d){6,17}"
     r"(?P<extension>(?:,? ?(?:ext(?:ension)?\.?|x) ?\d{1,5})?)(?![\w%€£$]|[.,]\d|-\d)"
 )
@@ -43,7 +43,7 @@ def phones(view: View) -> Iterator[Span]:
             start += 1
         cue = cue_of(view.text, start, end)
         spoken = view.is_spoken(start, end)
-        if is_phone(match[0].strip("( "), cue, spoken=spoken) and not _is_amount(view.text, start, end):
+        if is_phone(view.text[start:end], cue, spoken=spoken) and not _is_amount(view.text, start, end):
             yield view.span(start, end, "phone", phone_key(match[0]))
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from peftsum.redaction.finding import find
+from peftsum.redaction.finding import again, find
 from peftsum.redaction.kinds import KIND_OF, PLACEHOLDER, Kind, mask, placeholder
 from peftsum.redaction.names import People
 from peftsum.redaction.view import Span
@@ -78,12 +78,23 @@ class Redactor:
         return self._replace(text)
 
     def _replace(self, text: str) -> Redacted:
-        spans = find(text, self.kinds, self._people)
+        spans = self._spans(text)
         pieces, place = [], 0
         for span in spans:
             pieces += [text[place : span.start], self._placeholder(span, text[span.start : span.end])]
             place = span.end
         return Redacted("".join([*pieces, text[place:]]), tuple(spans))
+
+    def _spans(self, text: str) -> list[Span]:
+        """Return the values of a text, and where those of the dialogue stand again with no word that says so."""
+        before: dict[tuple[Kind, str], str] = {
+            key: self._values[name] for key, name in self._placeholders.items() if key[0] != "name"
+        }
+        spans = find(text, self.kinds, self._people, again(text, before, ()))
+        here: dict[tuple[Kind, str], str] = {
+            (span.kind, span.key): text[span.start : span.end] for span in spans if span.kind != "name"
+        }
+        return sorted([*spans, *again(text, here, spans)], key=lambda span: span.start)
 
     def _placeholder(self, span: Span, value: str) -> str:
         key = (span.kind, span.key)
@@ -115,7 +126,7 @@ class Redactor:
         """
         text = WRITTEN.sub(self._mended, text)
         pieces, place, seen = [], 0, []
-        for span in find(text, self.kinds, self._people):
+        for span in self._spans(text):
             name = self._placeholders.get((span.kind, span.key))
             shown = name or mask(span.kind)
             pieces += [text[place : span.start], shown]
