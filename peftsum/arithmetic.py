@@ -12,6 +12,7 @@ ranks; a smaller rank takes the nearest matrix of it (Eckart and Young 1936), an
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ from peftsum.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
+
+logger = logging.getLogger(__name__)
 
 MOST_RANK = 1024  # that a recipe can say
 
@@ -91,6 +94,8 @@ def combine(
     if rank is None and (whole := next((t.name for t in targets if t.adapter is None), None)):
         raise UsageError(f"{whole} is a full fine-tune, whose change has full rank", hint="pass --rank 16, say")
     model = _common_base(targets, base)
+    if any(target.prompt != targets[0].prompt for target in targets):
+        logger.warning("the parts were trained with unlike prompts; the sum keeps that of %s", targets[0].name)
     out = free_folder(out)
     net = load_base(model, frozen=True, device="cpu").model
     updates, outside = [], None

@@ -166,7 +166,7 @@ def _combine(
 def _print_combination(made: Combination) -> None:
     from peftsum.units import format_bytes
 
-    total = " + ".join(f"{part.weight:g} x {part.name}" for part in made.parts)
+    total = " + ".join(f"{part.weight:g} x {part.name}" for part in made.parts).replace("+ -", "- ")
     click.echo(f"{made.out} = {total}")
     click.echo(
         f"an adapter of rank {made.rank} on {made.layers} layers of {made.base}, {format_bytes(made.weight_bytes)}"
