@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from peftsum.answers import GeneratedBy, ReadFor
 from peftsum.confidence import Confidence
@@ -22,8 +22,15 @@ from peftsum.server.limits import (
 )
 from peftsum.support import Source, SupportingTurn
 
+
+def _whole(value: object) -> object:
+    """Return 7 for 7.0: to JSON they are the same number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_DIALOGUE_CHARACTERS, pattern=r"\S")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 Id = Annotated[str, StringConstraints(max_length=LONGEST_ID)]
 
 
@@ -38,11 +45,11 @@ class Asked(BaseModel):
 class Settings(Asked):
     """How summaries are written; what is not given is the adapter's own."""
 
-    max_new_tokens: int | None = Field(None, ge=1, le=MOST_NEW_TOKENS)
+    max_new_tokens: Whole | None = Field(None, ge=1, le=MOST_NEW_TOKENS)
     """Longest summary in tokens."""
-    num_beams: int | None = Field(None, ge=1, le=MOST_BEAMS)
+    num_beams: Whole | None = Field(None, ge=1, le=MOST_BEAMS)
     """Beams; 1 is greedy."""
-    no_repeat_ngram_size: int | None = Field(None, ge=0, le=16)
+    no_repeat_ngram_size: Whole | None = Field(None, ge=0, le=16)
     """No n-gram of this size twice in a summary; 0 is off."""
     repetition_penalty: float | None = Field(None, gt=0, le=10)
     """Penalty on tokens already written; 1 is off."""
