@@ -58,9 +58,7 @@ class Encoder:
             states = layer.feed_forward(states, rows)
         return plan.encoder_norm(states)
 
-    def _one_by_one(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: Sequence[int]
-    ) -> torch.Tensor:
+    def _one_by_one(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Return what :meth:`__call__` mixes, (rows, longest, heads, width), source by source.
 
         No mask is made, no padding computed, and the bias of one source stays in the processor's cache.

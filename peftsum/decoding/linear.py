@@ -17,7 +17,9 @@ from torch.nn import functional
 from peftsum.bank import RowGroups, SharedInput
 from peftsum.engine.projection import factor_of
 
-MERGE_POSITIONS = 256  # of one adapter from which W + s·BA, formed anew for a batch, costs less than the update beside it
+MERGE_POSITIONS = (
+    256  # of one adapter from which W + s·BA, formed anew for a batch, costs less than the update beside it
+)
 
 
 @dataclass
