@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +36,10 @@ class ResidentAdapters:
         self.bank = AdapterBank(self._model.device, adapter_bytes)
         self._folders: dict[str, Path] = {}
         self._kind: str | None = None
-        self._own_way: set[str] = set()
-        """Names of adapters that cannot be stacked with others, and run peft's own way."""
+        self._own_way: dict[str, str] = {}
+        """Adapters that cannot be stacked with others and run peft's own way, and why."""
+        self._told: set[str] = set()
+        """Those of which the log has said so."""
         self._inner: dict[str, str] = {}
         """Name to what peft calls the adapter: torch allows no dots there, nor the names of a dictionary's methods."""
         self._loaded = 0
@@ -68,16 +70,16 @@ class ResidentAdapters:
         if reason is None:
             self._take_in(path, inner, config, tensors)
         else:
-            logger.info("%s cannot share a batch with other adapters, and runs peft's own way: %s", path.name, reason)
             self._attach(path, inner, set(tensors))
-            self._own_way.add(name)
+            self._own_way[name] = reason
         self._folders[name], self._inner[name] = path, inner
         self._kind = config.peft_type.value.lower()
 
     def remove(self, name: str) -> None:
         """Drop an adapter and its memory."""
         del self._folders[name]
-        self._own_way.discard(name)
+        self._own_way.pop(name, None)
+        self._told.discard(name)
         inner = self._inner.pop(name)
         self.bank.remove(inner)
         self._detach(inner)
@@ -112,6 +114,8 @@ class ResidentAdapters:
         found = [Decoded([])] * len(sources)
         together = why_not(self._base.model, generation) is None
         alone = {name for name in adapters if not together or name in self._own_way}
+        if len(set(adapters)) > 1:
+            self._tell(name for name in alone if name is not None)
         turns: list[list[int]] = [[i for i, name in enumerate(adapters) if name == one] for one in alone]
         mixed = [i for i, name in enumerate(adapters) if name not in alone]
         for rows in turns:
@@ -127,6 +131,13 @@ class ResidentAdapters:
             for i, decoded in zip(rows, part, strict=True):
                 found[i] = decoded
         return found
+
+    def _tell(self, names: Iterable[str]) -> None:
+        """Say once of each adapter that a mixed call waits for it to take its turn."""
+        for name in sorted(set(names) & self._own_way.keys() - self._told):
+            self._told.add(name)
+            reason = self._own_way[name]
+            logger.info("%s cannot share a batch with other adapters, and runs peft's own way: %s", name, reason)
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[PreTrainedModel]:
