@@ -79,8 +79,9 @@ class Shortcut:
 
     def _is_plain(self, tensor: torch.Tensor) -> bool:
         """Tell whether a tensor is one of the mode's, on the CPU, and without a value."""
-        ours = isinstance(tensor, FakeTensor) and tensor.fake_mode is self._mode
-        return ours and tensor.fake_device == CPU and tensor.constant is None
+        if not isinstance(tensor, FakeTensor) or tensor.fake_mode is not self._mode:
+            return False
+        return bool(tensor.fake_device == CPU and tensor.constant is None)
 
     def _view(self, func: Any, args: Any, kwargs: Any) -> Any:
         with in_kernel_invocation_manager(self._mode):
@@ -146,7 +147,7 @@ def _tensors(args: Any, kwargs: Any) -> list[torch.Tensor]:
 
 def _key(values: Any) -> Any:
     """Return arguments as a key: tensors by layout, numbers apart by type, since that decides on the result's."""
-    key = []
+    key: list[Any] = []
     for value in values:
         if isinstance(value, torch.Tensor):
             key.append((value.shape, value.stride(), value.dtype))
