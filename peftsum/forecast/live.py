@@ -123,7 +123,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if self._label is not None:
                     part = self._label(tuple(tensor.shape), part)
                 self._add(storage, part)
-        self.calls += 1
+        self.calls += func is not ASKS_FOR_DEVICE
         if call is None and not func.is_view and func not in FREE:
             self._work[describe(func, args, kwargs, made)] += 1
         return out
@@ -160,7 +160,14 @@ def _counted_index(func: Any, args: Any) -> Any:
     return (args[0], indices, *args[2:])
 
 
-FREE = {torch.ops.aten.empty.memory_format, torch.ops.aten.empty_strided.default, torch.ops.aten.empty_like.default}
+# Asked of a tensor of this mode for its device, more often than all that computes; of a real one it is no call.
+ASKS_FOR_DEVICE = torch.ops.prim.device.default
+FREE = {
+    torch.ops.aten.empty.memory_format,
+    torch.ops.aten.empty_strided.default,
+    torch.ops.aten.empty_like.default,
+    ASKS_FOR_DEVICE,
+}
 """Operations that compute nothing."""
 
 TRUE_PLACES: dict[tuple[int, ...], int] = {}
