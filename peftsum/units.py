@@ -33,7 +33,9 @@ def format_bytes(size_bytes: float) -> str:
 
 
 def format_seconds(wall_s: float) -> str:
-    """Return a duration, for example ``2 min 05 s``."""
+    """Return a duration, for example ``2 min 05 s``, or ``85 ms`` where a tenth of a second would hide it."""
+    if 0 < wall_s < 0.1:
+        return f"{wall_s * 1000:.3g} ms"
     if wall_s < 60:
         return f"{wall_s:.1f} s"
     minutes, seconds = divmod(round(wall_s), 60)
