@@ -54,12 +54,13 @@ class Seats:
     """The adapters of the rows in progress, and of those before them for as long as nobody needs their seat.
 
     Args:
-        plan: whose projections hold the stacks.
+        plan: whose projections hold the stacks; None where no row will ever need a seat.
         count: most seats, that of the bare base included; they are made as they are needed.
     """
 
-    def __init__(self, plan: LastingPlan, count: int) -> None:
+    def __init__(self, plan: LastingPlan | None, count: int) -> None:
         self._plan, self.count = plan, count
+        self._named = plan.named if plan is not None else []
         self._made = 1
         self._at: dict[str, int] = {}
         """Adapter to seat, the least recently taken first."""
@@ -70,7 +71,7 @@ class Seats:
     @property
     def nbytes(self) -> int:
         """Bytes of the stacks."""
-        updates = [projection.update for projection, _ in self._plan.named if projection.update is not None]
+        updates = [projection.update for projection, _ in self._named if projection.update is not None]
         return sum(update.down.nbytes + sum(up.nbytes for up in update.ups) for update in updates)
 
     def take(self, name: str | None, factors: Callable[[], Mapping[str, LayerFactors]]) -> int | None:
@@ -103,7 +104,7 @@ class Seats:
         self._rows.pop(name, None)
         if not self._at:
             self._shapes, self._made = {}, 1
-            for projection, names in self._plan.named:
+            for projection, names in self._named:
                 projection.stack([None] * len(names))
 
     def _free_seat(self) -> int | None:
@@ -123,7 +124,7 @@ class Seats:
 
     def _write(self, seat: int, factors: Mapping[str, LayerFactors]) -> None:
         self._widen(factors)
-        for projection, names in self._plan.named:
+        for projection, names in self._named:
             update = projection.update
             if update is None:
                 continue
@@ -147,7 +148,7 @@ class Seats:
 
     def _restack(self, wanted: Mapping[str, tuple[int, int, int]]) -> None:
         """Make stacks of these shapes and of the seats there are, and copy over what is seated."""
-        for projection, names in self._plan.named:
+        for projection, names in self._named:
             before = _layers_of(projection)
             stacks = [
                 self._stack(wanted[name], before.get(i)) if name in wanted else None for i, name in enumerate(names)
@@ -158,6 +159,7 @@ class Seats:
     def _stack(
         self, shape: tuple[int, int, int], before: tuple[torch.Tensor, torch.Tensor] | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self._plan is not None, "rows have seats"
         rank, inputs, outputs = shape
         options: dict[str, Any] = {"dtype": self._plan.dtype, "device": self._plan.device}
         down = torch.zeros(self._made, rank, inputs, **options)
