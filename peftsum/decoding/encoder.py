@@ -21,10 +21,12 @@ class Encoder:
     Args:
         plan: the model.
         longest: tokens of the longest source to come.
+        at_once: attend to all sources of a batch together, padded and masked; None does so except on a CPU.
     """
 
-    def __init__(self, plan: Plan, longest: int) -> None:
+    def __init__(self, plan: Plan, longest: int, *, at_once: bool | None = None) -> None:
         self._plan = plan
+        self._at_once = plan.device.type != "cpu" if at_once is None else at_once
         self._bias: torch.Tensor = plan.encoder_bias.compute_bias(longest, longest).detach()  # (1, heads, S, S)
 
     @property
@@ -45,7 +47,7 @@ class Encoder:
         ids = collate_sources(sources, pad)["input_ids"].to(plan.device)
         count, longest = ids.shape
         lengths = [len(source) for source in sources]
-        added = self._added(lengths, longest) if plan.device.type != "cpu" else None
+        added = self._added(lengths, longest) if self._at_once else None
         states = plan.embed_source(ids)
         for layer in plan.encoder:
             q, k, v = layer.own.queries(layer.own.norm(states), rows)
