@@ -121,7 +121,8 @@ class Train(Section):
     """Seed of data order, initialisation and dropout."""
     objective: Objective = Plain()
     """What is minimised: `{kind: plain}`, the cross-entropy against the references, or `{kind: distill, teacher: RUN}`,
-    with what a fully tuned model expects beside it (docs/better-training.md)."""
+    with what a fully tuned model expects beside it, which did not help where it was measured
+    (docs/better-training.md)."""
     start_from: str | None = None
     """With `method.kind: lora`: begin from an adapter, or from the run of a full fine-tune, whose change is cut to the
     adapter's rank, instead of from no change."""

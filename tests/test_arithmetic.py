@@ -43,10 +43,13 @@ def whole_weights(adapter: Path, base: Path, out: Path) -> dict[str, torch.Tenso
 
 
 @pytest.mark.parametrize("weights", [[0.5, 0.5], [1.0, -0.7], [0.0, 2.0]])
-def test_the_sum_is_exact_in_weight_space(weights: list[float], parts: dict[str, Path], in_tmp: Path) -> None:
+def test_the_sum_is_exact_in_weight_space(
+    weights: list[float], parts: dict[str, Path], in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     made = combine([parts["narrow"], parts["wide"]], "sum", weights=weights)
     assert made.exact
     assert made.relative_error == 0
+    assert not caplog.records  # alike in their prompts
     base = load_file(parts["base"] / "model.safetensors")
     one = whole_weights(parts["narrow"], parts["base"], in_tmp / "one")
     other = whole_weights(parts["wide"], parts["base"], in_tmp / "other")
@@ -164,3 +167,9 @@ def test_the_command_reads_numbers_after_weights(
         main(["merge", narrow, wide, "--out", "c", "--sample", "3"])
     assert ended.value.code == 2
     assert "--sample does not go with several adapters" in capsys.readouterr().err
+
+
+def test_unlike_prompts_are_warned_of(in_tmp: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shipped = Path(__file__).parents[1] / "adapters"
+    combine([shipped / "tiny-summary", shipped / "tiny-topic"], "sum", rank=4)
+    assert "unlike prompts" in caplog.text

@@ -107,7 +107,7 @@ def print_table(rows: Sequence[Row], tests: dict[str, dict[str, dict[str, float]
         test = tests.get("rougeL_f", {}).get(row.arm)
         shown = (
             f"{100 * test['difference']:+.1f} ({100 * test['low']:+.1f} to {100 * test['high']:+.1f}), "
-            f"{test['p_holm']:.3f}"
+            f"{_shown_p(test['p_holm'])}"
             if test
             else ""
         )
@@ -118,3 +118,7 @@ def print_table(rows: Sequence[Row], tests: dict[str, dict[str, dict[str, float]
             f"| {np.mean(row.val_loss):.3f} | {100 * row.mean('error_any'):.0f} % "
             f"| {np.mean(times) if times else float('nan'):.0f} s |"
         )
+
+
+def _shown_p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
