@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from peftsum.version import __version__
 
 if TYPE_CHECKING:
+    from peftsum.arithmetic import combine
     from peftsum.compare import compare
     from peftsum.confidence import calibrate
     from peftsum.evaluate import evaluate, score
@@ -35,6 +36,7 @@ __all__ = [
     "Summarizer",
     "__version__",
     "calibrate",
+    "combine",
     "compare",
     "evaluate",
     "load_recipe",
@@ -52,6 +54,7 @@ _HOMES = {
     "PeftsumError": "peftsum.exceptions",
     "Summarizer": "peftsum.generate",
     "calibrate": "peftsum.confidence",
+    "combine": "peftsum.arithmetic",
     "compare": "peftsum.compare",
     "evaluate": "peftsum.evaluate",
     "load_recipe": "peftsum.recipe_file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from peftsum.artifacts import (
     write_folder,
     write_record,
 )
+from peftsum.bank.factors import DOWN, PREFIX, UP, LayerFactors
 from peftsum.cost.readings import Readings
 from peftsum.exceptions import AdapterError, PeftsumError
 from peftsum.model import quiet_load
 from peftsum.model_card import model_card
-from peftsum.recipe import Recipe
+from peftsum.recipe import Model, Recipe
 from peftsum.section import Record
 
 if TYPE_CHECKING:
@@ -57,6 +59,45 @@ def save_adapter(
         (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         write_record(folder / ADAPTER_RECORD, record)
         _write_card(folder, model_card(path.name, record, costs))
+
+    write_folder(path, fill)
+
+
+def save_factors(path: Path, factors: Mapping[str, LayerFactors], model: Model, record: AdapterRecord | None) -> None:
+    """Write an adapter folder from the factors of each layer, whatever their ranks.
+
+    Args:
+        path: the folder; it must not exist, or be empty.
+        factors: by layer, scaling folded in.
+        model: the base they are for.
+        record: what goes into ``peftsum.json``; None writes peft's two files alone.
+    """
+    from peft import LoraConfig
+    from safetensors.torch import save_file
+
+    ranks = {name: f.rank for name, f in factors.items()}
+    most = max(ranks.values())
+    smaller = {name: rank for name, rank in ranks.items() if rank != most}
+    config = LoraConfig(
+        task_type="SEQ_2_SEQ_LM",
+        r=most,
+        lora_alpha=most,  # a scale of 1
+        rank_pattern=smaller,
+        alpha_pattern=smaller,
+        target_modules=sorted(factors),
+        base_model_name_or_path=model.base,
+        revision=model.revision,
+        inference_mode=True,
+    )
+    tensors = {f"{PREFIX}{name}{DOWN}": f.down.contiguous() for name, f in factors.items()}
+    tensors |= {f"{PREFIX}{name}{UP}": f.up.t().contiguous() for name, f in factors.items()}
+
+    def fill(folder: Path) -> None:
+        config.save_pretrained(str(folder))
+        save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        if record is not None:
+            write_record(folder / ADAPTER_RECORD, record)
+            _write_card(folder, model_card(path.name, record, None))
 
     write_folder(path, fill)
 
@@ -121,7 +162,7 @@ def is_made_by(path: Path, run: RunRecord) -> bool:
         record = read_adapter_record(path) if is_adapter(path) else None
     except PeftsumError:
         return False
-    if record is None:
+    if record is None or record.parts:
         return False
     wanted = (run.fingerprint, run.data_fingerprint, run.base_revision)
     return (record.recipe.fingerprint, record.data_fingerprint, record.base_revision) == wanted
@@ -216,12 +257,18 @@ def list_adapters(folder: Path) -> list[AdapterListing]:
     return [_listing(path) for path in paths]
 
 
+def _variant(config: dict[str, Any]) -> str:
+    """Return what the method of an adapter without a record of ours is called, by peft's own settings."""
+    named = [name for name in ("dora", "rslora") if config.get(f"use_{name}")]
+    return "+".join(named) or str(config.get("peft_type", "?")).lower()
+
+
 def _listing(path: Path) -> AdapterListing:
     method, base, problem = "?", None, None
     try:
         record = read_adapter_record(path)
         base = adapter_base(path)
-        method = record.recipe.method.label() if record else str(_adapter_config(path).get("peft_type", "?")).lower()
+        method = record.recipe.method.label() if record else _variant(_adapter_config(path))
         check_adapter(path)
     except PeftsumError as error:
         problem = error.message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from peftsum.confidence import Confidence, confidences
 from peftsum.flags import Flag, flags
@@ -13,10 +13,14 @@ from peftsum.metrics.errors.readings import DialogueReading
 from peftsum.model import base_revision
 from peftsum.prompts import Prompt
 from peftsum.recipe import Generation, with_strategy
+from peftsum.redaction import Redactor
+from peftsum.screening import screened
 from peftsum.section import Record
 from peftsum.support import Source, sources
 from peftsum.targets import Target, weights_identity
 from peftsum.version import __version__
+
+Told = TypeVar("Told", bound=Record)
 
 
 class GeneratedBy(Record):
@@ -65,6 +69,8 @@ class Answer(Record):
     sources: list[Source]
     """For each sentence the turns that support it."""
     read: ReadFor
+    redacted: dict[str, int] | None = None
+    """Values of the dialogue that placeholders stand for, by kind; None where nothing was to be redacted."""
 
 
 def answer(
@@ -76,6 +82,7 @@ def answer(
     generation: Generation | None = None,
     strategy: Strategy | None = None,
     max_source_tokens: int | None = None,
+    redactors: Sequence[Redactor] | None = None,
     title: str = "",
 ) -> list[Answer]:
     """Return a summary for each dialogue, in order, with what a reader needs to judge it.
@@ -88,6 +95,7 @@ def answer(
         generation: instead of the adapter's own; confidence is then unknown.
         strategy: for dialogues beyond the context, instead of the generation's.
         max_source_tokens: most tokens of a prompt with its dialogue, instead of the adapter's own.
+        redactors: that redacted the dialogues, one each; they hide what values the summaries show all the same.
         title: shown with a progress bar when given.
     """
     adapter = summarizer.chosen(adapter)
@@ -104,9 +112,22 @@ def answer(
     )
     sureness = confidences(summarizer, written, adapter, prompt, generation)
     author = generated_by(summarizer.base, adapter, target)
-    return [
-        explained(dialogue, w, sure, author) for dialogue, w, sure in zip(dialogues, written, sureness, strict=True)
-    ]
+    hiding = redactors if redactors is not None else [None] * len(dialogues)
+    rows = zip(dialogues, written, sureness, hiding, strict=True)
+    return [explained(dialogue, text, sure, author, redactor) for dialogue, text, sure, redactor in rows]
+
+
+def restored(answer: Told, redactor: Redactor) -> Told:
+    """Return an answer, or a part of one, with the values of its dialogue in place of their placeholders."""
+    return type(answer).model_validate(_restored(answer.model_dump(), redactor))
+
+
+def _restored(value: Any, redactor: Redactor) -> Any:
+    if isinstance(value, str):
+        return redactor.restore(value)
+    if isinstance(value, dict):
+        return {key: _restored(inner, redactor) for key, inner in value.items()}
+    return [_restored(inner, redactor) for inner in value] if isinstance(value, list) else value
 
 
 def generated_by(base: str, adapter: str | None, target: Target | None) -> GeneratedBy:
@@ -125,15 +146,19 @@ def generated_by(base: str, adapter: str | None, target: Target | None) -> Gener
     )
 
 
-def explained(dialogue: str, written: Written, confidence: Confidence, author: GeneratedBy) -> Answer:
+def explained(
+    dialogue: str, written: Written, confidence: Confidence, author: GeneratedBy, redactor: Redactor | None = None
+) -> Answer:
     """Return a summary with its confidence, what is suspect in it, and where it stands in the dialogue."""
     reading = DialogueReading(dialogue)
+    summary, personal = screened(written.text, reading, redactor)
     return Answer(
         adapter=author.adapter,
-        summary=written.text,
+        summary=summary,
         generated_by=author,
         confidence=confidence,
-        flags=flags(written.text, reading),
-        sources=sources(written.text, reading),
+        flags=[*personal, *flags(summary, reading)],
+        sources=sources(summary, reading),
         read=ReadFor(**{name: getattr(written, name) for name in ReadFor.model_fields}),
+        redacted=dict(redactor.counts) if redactor is not None else None,
     )

@@ -59,6 +59,15 @@ class Prediction(Record):
         return str(identity) if type(identity) is int else identity  # other tools number their rows
 
 
+class PartRecord(Record):
+    """A part of an adapter that was made by adding others."""
+
+    name: str
+    weight: float
+    weights: str
+    """Identity of the part's own weights, see :func:`peftsum.targets.weights_identity`."""
+
+
 class AdapterRecord(Record):
     """``peftsum.json`` beside the weights: what a reader, or `peftsum summarize`, needs to use them rightly."""
 
@@ -69,10 +78,16 @@ class AdapterRecord(Record):
     """Content hash of the base the weights were trained on, or its Hub commit."""
     data_fingerprint: str
     """Hash of the training examples."""
+    training_dialogues: int | None = None
+    """Number of training examples; None in records of an older version."""
+    redacted: dict[str, int] = Field(default_factory=dict)
+    """Values of the training dialogues that placeholders stand for, by kind."""
     trainable_params: int
     total_params: int
     validation: dict[str, float] = Field(default_factory=dict)
     """Last figures of the kept weights on the validation sample."""
+    parts: list[PartRecord] = Field(default_factory=list)
+    """Of an adapter that was added up from others, what it was made of; empty for one that was trained."""
     created: str
 
 
@@ -85,6 +100,11 @@ class RunRecord(Record):
     """Of the recipe's parts that shape the weights."""
     data_fingerprint: str
     base_revision: str
+    training_dialogues: int | None = None
+    redacted: dict[str, int] = Field(default_factory=dict)
+    """Values of the training dialogues that placeholders stand for, by kind."""
+    leans_on: dict[str, str] = Field(default_factory=dict)
+    """Content hashes of the teacher and of what the training started from, where it had them."""
     status: Literal["running", "interrupted", "failed", "done"]
     failure: str | None = None
     steps: int = 0
@@ -134,8 +154,13 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Args:
+        path: the file.
+        data: its content.
+        mode: permissions, of which the umask takes its part.
 
     Raises:
         StorageError: disk full, no permission; the old content is untouched.
@@ -144,7 +169,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -156,6 +181,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically; see :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_private_text(path: Path, text: str) -> None:
+    """Write UTF-8 text that the user alone can read (mode 0600), atomically; see :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"), 0o600)
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -6,13 +6,14 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from peftsum.adapters import ADAPTER_WEIGHTS
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, folder_bytes, is_run, read_predictions, read_record
+from peftsum.card_scores import complete_card
 from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.machine import Machine, describe_machine
 from peftsum.cost.section import Cost
@@ -28,6 +29,7 @@ from peftsum.metrics.coverage import turn_coverage
 from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
 from peftsum.recipe_file import load_recipe, parse_recipe
+from peftsum.redaction import Kind, parse_kinds
 from peftsum.seen import Seen, Trained, describe_seen, find_seen, leaked_ids
 from peftsum.targets import resolve_target, weights_identity
 from peftsum.train import has_weights, is_current, train
@@ -66,6 +68,8 @@ def compare(
     inference_sample: int | None = None,
     pairs: Sequence[str] = (),
     untuned: bool = True,
+    ignore_forecast: bool = False,
+    redact: Sequence[Kind] = (),
 ) -> Comparison:
     """Train what is missing or stale, evaluate every system and the untuned base, and return the comparison.
 
@@ -85,7 +89,9 @@ def compare(
         inference_sample: measure what summaries cost in each arrangement (adapter beside its base, merged, in 8 bits)
             on this many of the dialogues; None does not.
         pairs: axes to show against each other besides the main ones, each as ``rougeL,train_wall_s``.
+        redact: kinds of personal values that are redacted from what is evaluated on, beside those of the recipes.
         untuned: False leaves the untuned bases out, for a caller that has them already.
+        ignore_forecast: train even where the forecast says that the memory cannot suffice.
 
     Raises:
         UsageError: nothing to compare, names that clash, recipes of different data, or nothing left to score.
@@ -94,6 +100,7 @@ def compare(
     chosen_pairs = [parse_pair(pair) for pair in pairs]
     entries = [_entry(Path(t), Path(runs_dir), Path(adapters_dir), overrides) for t in targets]
     section = _common_data(entries, data)
+    section = section.model_copy(update={"redact": [*parse_kinds([*section.redact, *redact])]})
     whole = limited(load_split(section, split), limit)  # fails here, before anything is trained
     seen = _seen(entries, whole, leave_out=leave_out_leaked)
     cost = _common_cost(entries, overrides)
@@ -105,7 +112,7 @@ def compare(
     for number, entry in enumerate(entries, start=1):
         found = _found(entry, section, split, limit)
         logger.info("[%d/%d] %s%s", number, len(entries), entry.name, " is up to date" if found else "")
-        systems.append(found or run_apart(entry.name, _work, entry, section, split, limit))
+        systems.append(found or run_apart(entry.name, _work, entry, section, split, limit, ignore_forecast))
     predictions = {system.system: _texts(folder) for system, folder in systems}
     if inference_sample is not None:
         chosen = tuple(e.dialogue for e in spread(whole.examples, inference_sample))
@@ -114,7 +121,7 @@ def compare(
     system_records = [_with_coverage(system, examples, predictions[system.system]) for system in scored]
     dialogues = [e.dialogue for e in examples]
     machine = describe_machine()
-    return Comparison(
+    comparison = Comparison(
         title=f"{section.source}, {split} split"
         + (f", without {len(whole.examples) - len(kept)} dialogues seen in training" if left_out else ""),
         data=section.source,
@@ -140,6 +147,17 @@ def compare(
         ],
         commands=[shlex.join(["peftsum", *sys.argv[1:]])] if Path(sys.argv[0]).stem in {"peftsum", "__main__"} else [],
     )
+    if limit is None:
+        _complete_cards(entries, comparison)
+    return comparison
+
+
+def _complete_cards(entries: Sequence[Entry], comparison: Comparison) -> None:
+    """Write the scores into the cards of the adapters, which say until then what the training knew."""
+    systems = {system.system: system for system in comparison.systems}
+    for entry in entries:
+        if entry.adapter_dir is not None:
+            complete_card(entry.adapter_dir, comparison, systems[entry.name])
 
 
 def _entry(target: Path, runs_dir: Path, adapters_dir: Path, overrides: Sequence[str]) -> Entry:
@@ -176,7 +194,7 @@ def _common_data(entries: Sequence[Entry], data: str | None) -> Data:
     if data is not None:
         return first.model_copy(update={"source": data})
     for entry in entries[1:]:
-        if (entry.recipe.data.source, entry.recipe.data.fields) != (first.source, first.fields):
+        if _read_alike(entry.recipe.data) != _read_alike(first):
             raise UsageError(
                 f"{entries[0].name} and {entry.name} are about different data",
                 hint="pass --data to evaluate both on one",
@@ -184,9 +202,13 @@ def _common_data(entries: Sequence[Entry], data: str | None) -> Data:
     return first
 
 
+def _read_alike(data: Data) -> tuple[object, ...]:
+    return data.source, data.fields, data.redact
+
+
 def limited(split: Split, limit: int | None) -> Split:
     """Return the first dialogues of a split."""
-    return Split(split.source, split.name, split.examples[:limit])
+    return replace(split, examples=split.examples[:limit])
 
 
 def _seen(entries: Sequence[Entry], evaluated: Split, *, leave_out: bool) -> list[Seen]:
@@ -282,10 +304,10 @@ def _found(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[Sys
     return _system(entry, found) if found is not None else None
 
 
-def _work(entry: Entry, data: Data, split: str, limit: int | None) -> tuple[System, Path]:
+def _work(entry: Entry, data: Data, split: str, limit: int | None, ignore_forecast: bool) -> tuple[System, Path]:
     """Train where needed, evaluate where needed. Runs in a process of its own."""
     if entry.trainable:
-        train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=None)
+        train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=None, ignore_forecast=ignore_forecast)
     asked = (str(entry.run_dir), entry.run_dir, entry.recipe, data, split, limit)
     return _system(entry, _found_evaluation(*asked) or _evaluate(*asked))
 
@@ -296,7 +318,7 @@ def _system(entry: Entry, evaluation: Evaluation) -> tuple[System, Path]:
     return (
         System(
             system=entry.name,
-            method=record.recipe.method.kind,
+            method=record.recipe.method.variant,
             quantize=record.recipe.model.quantize,
             base=record.recipe.model.base,
             scores=evaluation.scores,
@@ -350,6 +372,8 @@ def _restricted(system: System, kept: Sequence[int]) -> System:
 
     columns = {name: np.asarray(values)[kept] for name, values in system.statistics.items()}
     scores = aggregate(columns, references=system.scores.references)
+    further = {name: score for name, score in scores.further.items() if name in system.scores.further}
+    scores = scores.model_copy(update={"further": further})  # what was read of a dialogue is a column, and no score
     statistics = {name: column.tolist() for name, column in columns.items()}
     return system.model_copy(update={"scores": scores, "statistics": statistics})
 

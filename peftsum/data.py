@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import os
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,9 @@ from peftsum.data_files import FORMATS, BrokenRow, line_of_row, load_file
 from peftsum.exceptions import DataError, HubError, UsageError
 from peftsum.hub import go_offline_if_unreachable
 from peftsum.joined import grouped, joined_references
+from peftsum.progress import task
 from peftsum.recipe import Data
+from peftsum.redaction import Kind, find, parse_kinds, redact_pair
 from peftsum.registry import nearest
 
 if TYPE_CHECKING:
@@ -60,6 +64,8 @@ class Split:
     examples: list[Example]
     skipped: int = 0
     """Bad rows left out under ``on_bad_row: skip``."""
+    redacted: Mapping[str, int] | None = None
+    """Values that placeholders stand for, by kind; None where none were looked for."""
 
     @property
     def fingerprint(self) -> str:
@@ -75,16 +81,19 @@ class Split:
         if limit is None or limit >= len(self.examples):
             return self
         kept = sorted(random.Random(seed).sample(range(len(self.examples)), limit))
-        return Split(self.source, self.name, [self.examples[i] for i in kept], self.skipped)
+        return replace(self, examples=[self.examples[i] for i in kept])
 
 
-def data_section(source: str, fields: Sequence[str] = (), *, skip_bad_rows: bool = False) -> Data:
+def data_section(
+    source: str, fields: Sequence[str] = (), *, skip_bad_rows: bool = False, redact: str | None = None
+) -> Data:
     """Return the section that reads a source outside a recipe.
 
     Args:
         source: a data source.
         fields: ``name=column`` for id, dialogue, summary or topic.
         skip_bad_rows: leave bad rows out and count them, instead of raising at the first.
+        redact: kinds of personal values to redact, separated by commas.
     """
     named = dict(field.partition("=")[::2] for field in fields)
     for name, column in named.items():
@@ -93,7 +102,8 @@ def data_section(source: str, fields: Sequence[str] = (), *, skip_bad_rows: bool
                 f"--field {name}={column}: not of the form dialogue=COLUMN",
                 hint="the names are id, dialogue, summary and topic",
             )
-    return Data.model_validate({"source": source, "fields": named, "on_bad_row": "skip" if skip_bad_rows else "error"})
+    bad, kinds = "skip" if skip_bad_rows else "error", list(parse_kinds(redact)) if redact is not None else []
+    return Data.model_validate({"source": source, "fields": named, "on_bad_row": bad, "redact": kinds})
 
 
 def load_split(data: Data, split: str) -> Split:
@@ -110,15 +120,47 @@ def load_split(data: Data, split: str) -> Split:
         rows, place = _hub_rows(data.source, split), None
     else:
         place = path if path.is_file() else _split_file(path, data.source, split)
-        rows = load_file(place)
+        rows = load_file(place, cached=not data.redact)
     name = str(place) if place else f"{data.source} ({split})"
-    return Split(data.source, split, *_checked(rows, data, name, place, split))
+    return _redacted(Split(data.source, split, *_checked(rows, data, name, place, split)), data.redact)
+
+
+def _redacted(split: Split, kinds: Sequence[Kind]) -> Split:
+    """Return the split as every command is to see it: no value of these kinds in it.
+
+    Each dialogue has its own placeholders, which its summaries share. An id that holds a value gives way to the number
+    of the row.
+    """
+    if not kinds:
+        return split
+    counts: Counter[str] = Counter()
+    examples = []
+    with task(f"redacting {split.name}", len(split.examples)) as shown:
+        for index, example in enumerate(split.examples):
+            topic = () if example.topic is None else (example.topic,)
+            dialogue, others, redactor = redact_pair(example.dialogue, (*example.references, *topic), kinds)
+            counts.update(redactor.counts)
+            identity = f"{split.name}-{index}" if find(example.id, kinds) else example.id
+            references = others[: len(example.references)]
+            examples.append(Example(identity, dialogue, references, others[-1] if topic else None))
+            shown.advance(1)
+    found: dict[str, int] = {kind: counts[kind] for kind in kinds}
+    told = ", ".join(f"{kind} {number}" for kind, number in found.items())
+    _say_once(f"{split.source}, {split.name} split: values redacted in {len(examples)} dialogues: {told}")
+    return replace(split, examples=examples, redacted=found)
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    """Log a message at the first time: a comparison reads its splits for every system anew."""
+    logger.info("%s", message)
 
 
 def _long_split(data: Data, split: str) -> Split:
     """Return the built-in dialogues joined to long ones, several of one situation, each with all its references."""
     fields = {"topic": "situation", **data.fields}
-    short = load_split(data.model_copy(update={"source": "builtin:dialogues", "fields": fields}), split)
+    plain = {"source": "builtin:dialogues", "fields": fields, "redact": []}  # redacted once they are joined
+    short = load_split(data.model_copy(update=plain), split)
     examples = [
         Example(
             id=f"long-{split}-{index:04d}",
@@ -128,7 +170,7 @@ def _long_split(data: Data, split: str) -> Split:
         )
         for index, group in enumerate(grouped(short.examples, seed=LONG_SEED), start=1)
     ]
-    return Split(LONG, split, examples, short.skipped)
+    return _redacted(Split(LONG, split, examples, short.skipped), data.redact)
 
 
 def load_training_splits(data: Data, seed: int) -> tuple[Split, Split]:
@@ -362,4 +404,4 @@ def _hold_out(train: Split, seed: int) -> tuple[Split, Split]:
     logger.info("%s has no validation split: %d of its rows are held out for it", train.source, count)
     kept = [e for i, e in enumerate(train.examples) if i not in chosen]
     held = [e for i, e in enumerate(train.examples) if i in chosen]
-    return Split(train.source, "train", kept, train.skipped), Split(train.source, "validation", held)
+    return replace(train, examples=kept), Split(train.source, "validation", held)

@@ -30,11 +30,12 @@ class BrokenRow(dict[str, Any]):
         self.problem = problem
 
 
-def load_file(path: Path) -> Dataset | Sequence[Mapping[str, Any]]:
+def load_file(path: Path, *, cached: bool = True) -> Dataset | Sequence[Mapping[str, Any]]:
     """Return the rows of a file; a line of a .jsonl file that is no JSON object is a :class:`BrokenRow`.
 
     Args:
         path: a .jsonl, .json, .csv or .parquet file.
+        cached: False reads it into memory, and leaves no copy of its texts in the cache of ``datasets``.
 
     Raises:
         DataError: the file is of another kind, not UTF-8, damaged or empty.
@@ -48,7 +49,7 @@ def load_file(path: Path) -> Dataset | Sequence[Mapping[str, Any]]:
         options = _options(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}", hint="check the file's permissions") from error
-    return _load(path, options)
+    return _load(path, options, cached=cached)
 
 
 def _options(path: Path) -> dict[str, Any]:
@@ -65,13 +66,20 @@ def _options(path: Path) -> dict[str, Any]:
     return {"keep_default_na": False, "converters": dict.fromkeys(header, str)}
 
 
-def _load(path: Path, options: Mapping[str, Any]) -> Dataset | Sequence[Mapping[str, Any]]:
+def _load(path: Path, options: Mapping[str, Any], *, cached: bool) -> Dataset | Sequence[Mapping[str, Any]]:
+    if not cached and path.suffix in {".jsonl", ".json"}:
+        return _plain_rows(path)
     import datasets
 
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it logs a traceback before it raises
     try:
-        rows = datasets.load_dataset(FORMATS[path.suffix], data_files=[str(path)], split="train", **options)
+        given: dict[str, Any] = {"data_files": [str(path)], "split": "train", **options}
+        rows = datasets.load_dataset(FORMATS[path.suffix], streaming=not cached, **given)
+        if not cached:
+            return _filled(list(rows), path)
+    except DataError:
+        raise
     except Exception as error:
         _check_cache(error)
         if "corresponds to no data" in str(error):
@@ -86,6 +94,12 @@ def _load(path: Path, options: Mapping[str, Any]) -> Dataset | Sequence[Mapping[
         raise DataError(f"cannot read {path}: {cause}", hint="check the file's format") from error
     if path.suffix in {".jsonl", ".json"} and any(_is_time(feature) for feature in rows.features.values()):
         return _plain_rows(path)  # pyarrow takes texts that look like dates for dates
+    return rows
+
+
+def _filled(rows: list[Mapping[str, Any]], path: Path) -> list[Mapping[str, Any]]:
+    if not rows:
+        raise DataError(f"{path} has no rows", hint=NO_ROWS_HINT)
     return rows
 
 

@@ -56,6 +56,8 @@ class SplitSummary(Record):
     target_tokens: TokenLengths
     """Of the first reference, which is what training takes."""
     fingerprint: str
+    redacted: dict[str, int]
+    """Personal values found and redacted, by kind; empty where none were looked for."""
 
 
 class DataSummary(Record):
@@ -77,6 +79,7 @@ def summarize_source(
     skip_bad_rows: bool = False,
     recipe: Recipe | None = None,
     base: str | None = None,
+    redact: str | None = None,
 ) -> DataSummary:
     """Read every split of a source and return its figures.
 
@@ -86,12 +89,13 @@ def summarize_source(
         skip_bad_rows: count bad rows instead of raising at the first.
         recipe: for columns, prompt, limits and tokenizer; None takes the defaults of a recipe.
         base: whose tokenizer counts, instead of the recipe's.
+        redact: kinds of personal values to look for and redact, separated by commas; None takes the recipe's.
 
     Raises:
         UsageError: neither a source nor a recipe.
         DataError, HubError, ModelError: the source, or the base's tokenizer, cannot be read.
     """
-    data = _section(source, fields, skip_bad_rows, recipe)
+    data = _section(source, fields, skip_bad_rows, recipe, redact)
     prompt = recipe.prompt if recipe else Prompt()
     model = recipe.model if recipe and base in (None, recipe.model.base) else Model(base=base or Model().base)
     names = available_splits(data.source)
@@ -108,13 +112,17 @@ def summarize_source(
     )
 
 
-def _section(source: str | None, fields: Sequence[str], skip_bad_rows: bool, recipe: Recipe | None) -> Data:
+def _section(
+    source: str | None, fields: Sequence[str], skip_bad_rows: bool, recipe: Recipe | None, redact: str | None
+) -> Data:
     if source is None and recipe is None:
         raise UsageError("no data source is named", hint="name one, or a recipe with --recipe")
     data = recipe.data if recipe else Data()
-    asked = data_section(source if source is not None else data.source, fields, skip_bad_rows=skip_bad_rows)
+    asked = data_section(source if source is not None else data.source, fields, redact=redact)
     bad_rows = "skip" if skip_bad_rows else data.on_bad_row
     changes = {"source": asked.source, "fields": data.fields | asked.fields, "on_bad_row": bad_rows}
+    if redact is not None:
+        changes["redact"] = asked.redact
     return data.model_copy(update=changes)
 
 
@@ -157,6 +165,7 @@ def _figures(split: Split, count: _Counter) -> SplitSummary:
     repeats = find_repeats(split)
     return SplitSummary(
         split=split.name,
+        redacted=dict(split.redacted or {}),
         dialogues=len(examples),
         bad_rows=split.skipped,
         repeated_dialogues=len(repeats),

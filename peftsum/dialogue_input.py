@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from peftsum.exceptions import DataError
+from peftsum.redaction import Kind, Redactor, redact_pair
 
 
 @dataclass(frozen=True)
@@ -16,14 +18,30 @@ class Dialogue:
 
     id: str
     dialogue: str
+    redactor: Redactor | None = None
+    """Holds the values that are no longer in the dialogue."""
 
 
-def read_dialogues(file: str) -> list[Dialogue]:
+def read_dialogues(file: str, redact: Sequence[Kind] = ()) -> list[Dialogue]:
     """Return the dialogues of a file: one in a text file, one a line in a .jsonl file; "-" is standard input.
+
+    Args:
+        file: its path.
+        redact: kinds of personal values that placeholders are to stand for.
 
     Raises:
         DataError: it is missing, not UTF-8, empty, or a line of a .jsonl file has no ``dialogue``.
     """
+    dialogues = _dialogues(file)
+    return [_redacted(dialogue, redact) for dialogue in dialogues] if redact else dialogues
+
+
+def _redacted(dialogue: Dialogue, kinds: Sequence[Kind]) -> Dialogue:
+    text, (identity,), redactor = redact_pair(dialogue.dialogue, (dialogue.id,), kinds)
+    return Dialogue(identity, text, redactor)
+
+
+def _dialogues(file: str) -> list[Dialogue]:
     text = _read(file)
     if file.endswith(".jsonl") and text.strip():
         return [_row(file, number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]

@@ -34,8 +34,9 @@ from peftsum.metrics.scores import ScoreReport
 from peftsum.model import count_parameters, default_device
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation, with_strategy
+from peftsum.redaction import screen
 from peftsum.section import Record
-from peftsum.targets import resolve_target, weights_identity
+from peftsum.targets import resolve_target, warn_unredacted, weights_identity
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ def evaluate(
     if limit is not None:
         examples = Split(examples.source, examples.name, examples.examples[:limit], examples.skipped)
     resolved = resolve_target(target, base)
+    warn_unredacted(resolved, section.redact)
     if resolved.adapter is not None:
         summarizer = Summarizer(resolved.model.base, [resolved.adapter])
     else:
@@ -124,7 +126,7 @@ def evaluate(
             max_source_tokens=source_tokens,
             title=f"summaries by {resolved.name}",
         )
-    texts = [w.text for w in written]
+    texts = [screen(w.text, section.redact) for w in written]
     name = resolved.name if resolved.adapter is not None else None
     predictions = [
         Prediction(id=e.id, prediction=text, adapter=name) for e, text in zip(examples.examples, texts, strict=True)

@@ -123,7 +123,7 @@ def _cannot(target: Target, arrangement: Arrangement) -> InferenceCost | None:
     """Return the reason why an arrangement is impossible whatever the device, or None."""
     method = target.record.recipe.method if target.record else None
     if arrangement.startswith("merged") and method is not None and not method.mergeable:
-        return InferenceCost(arrangement=arrangement, reason=f"{method.kind} cannot be merged")
+        return InferenceCost(arrangement=arrangement, reason=f"{method.variant} cannot be merged")
     return None
 
 

@@ -108,7 +108,7 @@ def merge(
 def check_mergeable(target: Target) -> None:
     """Refuse an adapter of a method that cannot be folded into weights."""
     if target.record is not None and not target.record.recipe.method.mergeable:
-        kind = target.record.recipe.method.kind
+        kind = target.record.recipe.method.variant
         raise AdapterError(f"{target.adapter}: {kind} cannot be merged", hint="use it unmerged")
 
 

@@ -12,6 +12,7 @@ from peftsum.exceptions import RecipeError
 from peftsum.model import default_device, is_plain_t5, load_tokenizer
 from peftsum.optimization import plan_steps
 from peftsum.recipe import Recipe
+from peftsum.teaching import check_teacher
 
 VALIDATIONS = 4  # in a run, where the recipe does not say
 
@@ -49,6 +50,7 @@ class Prepared:
 def prepare(recipe: Recipe) -> Prepared:
     """Read, check and tokenize a recipe's data; what cannot work fails here."""
     _check_trackers(recipe.train.trackers)
+    check_teacher(recipe)
     tokenizer = load_tokenizer(recipe.model)
     train_split, validation = load_training_splits(recipe.data, recipe.train.seed)
     checks = (

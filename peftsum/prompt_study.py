@@ -47,8 +47,10 @@ from peftsum.prompt_arms import Arm, Design, Variations, plan_arms
 from peftsum.prompt_targets import StudyTarget, study_targets
 from peftsum.prompts import Prompt
 from peftsum.recipe import Recipe
+from peftsum.redaction import screen
 from peftsum.section import Record
 from peftsum.seen import Trained, describe_seen, find_seen
+from peftsum.wordings import PROMPTS
 
 if TYPE_CHECKING:
     from peftsum.generate import Summarizer
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ARM_FILE = "arm.json"
-KINDS = ("raw", "instruct", "structured")
+KINDS = tuple(PROMPTS)
 FEW_SHOTS = (FewShot(choose="random"), FewShot(choose="similar"))
 
 
@@ -111,6 +113,7 @@ def study_prompts(
     runs_dir: str | Path = "runs",
     adapters_dir: str | Path = "adapters",
     overrides: Sequence[str] = (),
+    ignore_forecast: bool = False,
 ) -> PromptStudy:
     """Ask the recipe's base, and tuned systems, in several ways, and score the answers.
 
@@ -129,6 +132,7 @@ def study_prompts(
         runs_dir: where the runs of ``beside`` lie.
         adapters_dir: where their adapters lie.
         overrides: ``a.b=c`` settings for the recipes of ``beside``; those of ``recipe`` are in it already.
+        ignore_forecast: train recipes of ``beside`` even where the forecast says that the memory cannot suffice.
 
     Raises:
         UsageError: an arm that there cannot be, or names that clash.
@@ -153,6 +157,7 @@ def study_prompts(
             limit=limit,
             overrides=overrides,
             untuned=False,
+            ignore_forecast=ignore_forecast,
         )
     systems = [_system(result, target) for target, result in results]
     texts = {result.system: asker.texts(target, result.arm) for target, result in results}
@@ -262,6 +267,7 @@ class _Asker:
                 max_source_tokens=limit,
                 title=f"summaries by {_name(target, arm)}",
             )
+        texts = [screen(text, self.recipe.data.redact) for text in texts]
         rows = zip(self.asked.examples, texts, strict=True)
         write_predictions(
             folder / PREDICTIONS_FILE,

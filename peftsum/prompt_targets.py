@@ -85,7 +85,7 @@ def _tuned(recipe: Recipe, path: Path) -> StudyTarget:
             hint=f"pass --set model.base={record.recipe.model.base}",
         )
     described: dict[str, Any] = {
-        "method": record.recipe.method.kind if record else "adapter",
+        "method": record.recipe.method.variant if record else "adapter",
         "quantize": record.recipe.model.quantize if record else "none",
         "base": recipe.model.base,
         "trainable_params": record.trainable_params if record else None,

@@ -6,21 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from peftsum.registry import Registry
 from peftsum.section import Section
+from peftsum.wordings import PLACEHOLDER, PROMPTS
 
-PLACEHOLDER = "{dialogue}"
 EXAMPLE_SEPARATOR = "\n\n\n"  # three newlines between solved examples, as the field's notebooks have it
-
-PROMPTS: Registry[str] = Registry(
-    "prompt",
-    {
-        # The wordings of the Flan collection's dialogue summaries, as the field's notebooks use them.
-        "raw": PLACEHOLDER,
-        "instruct": f"Summarize this conversation:\n\n{PLACEHOLDER}",
-        "structured": f"Summarize this conversation:\n\n{PLACEHOLDER}\n\nSummary:",
-    },
-)
 
 
 class Prompt(Section):

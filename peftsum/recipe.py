@@ -10,9 +10,12 @@ from pydantic import Field, field_validator, model_validator
 
 from peftsum.cost.section import Cost
 from peftsum.engine.settings import Engine
+from peftsum.exceptions import UsageError
 from peftsum.methods import Full, Lora, Method
 from peftsum.metrics.selection import selectable_scores
+from peftsum.objective import Objective, Plain
 from peftsum.prompts import Prompt
+from peftsum.redaction.kinds import Kind, parse_kinds
 from peftsum.registry import nearest
 from peftsum.section import Section
 
@@ -56,6 +59,19 @@ class Data(Section):
     """Train on this many dialogues only, drawn with the seed."""
     limit_validation: int | None = Field(None, gt=0)
     """Validate on this many dialogues only, drawn with the seed."""
+    redact: list[Kind] = Field(default_factory=list)
+    """Kinds of personal values that placeholders stand for, in dialogues and summaries alike, before anything else
+    reads them: phone, email, address, card, iban, identity, birth, name; `all` is every kind but name."""
+
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _spelt_out(cls, kinds: object) -> object:
+        if not isinstance(kinds, (str, list, tuple)) or not all(isinstance(kind, str) for kind in kinds):
+            return kinds
+        try:
+            return list(parse_kinds(kinds)) if kinds else []
+        except UsageError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from error
 
 
 class Train(Section):
@@ -103,6 +119,12 @@ class Train(Section):
     """Experiment trackers by accelerate's names (tensorboard, wandb, …); metrics.jsonl is always written."""
     seed: int = Field(13, ge=0, lt=SEEDS)
     """Seed of data order, initialisation and dropout."""
+    objective: Objective = Plain()
+    """What is minimised: `{kind: plain}`, the cross-entropy against the references, or `{kind: distill, teacher: RUN}`,
+    with what a fully tuned model expects beside it (docs/better-training.md)."""
+    start_from: str | None = None
+    """With `method.kind: lora`: begin from an adapter, or from the run of a full fine-tune, whose change is cut to the
+    adapter's rank, instead of from no change."""
     engine: Engine = Engine()
     """How a step is computed; all parts are on where they were measured to pay."""
 
@@ -201,6 +223,8 @@ class Recipe(Section):
             )
         if self.model.quantize != "none" and self.model.precision == "fp32" and self.model.quantize == "nf4":
             raise ValueError("model.quantize: nf4 computes in bf16; take precision: auto or bf16")
+        if self.train.start_from is not None and (not isinstance(self.method, Lora) or self.method.dora):
+            raise ValueError("train.start_from needs method.kind: lora without dora, whose update is a plain product")
         if isinstance(self.method, Lora) and self.method.dora and self.model.quantize == "nf4":
             raise ValueError("method.dora with model.quantize: nf4 dequantizes in every step; take lora, or int8")
         return self
@@ -223,8 +247,14 @@ class Recipe(Section):
     def fingerprint(self) -> str:
         """Hash of everything that changes the trained weights; name, generation and cost do not."""
         shaping = self.model_dump(mode="json", include={"model", "data", "prompt", "method", "train"})
+        if not shaping["data"]["redact"]:  # runs of before there was such a key stay current
+            shaping["data"].pop("redact")
         for harmless in ("trackers", "checkpoint_every", "keep_checkpoints"):
             shaping["train"].pop(harmless)
+        if self.train.objective == Plain():  # runs made before there was a choice stay current
+            shaping["train"].pop("objective")
+        if self.train.start_from is None:
+            shaping["train"].pop("start_from")
         shaping["train"]["best_by"] = shaping["train"].pop(
             "select_by"
         )  # its first name: runs made under it stay current

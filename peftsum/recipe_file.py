@@ -16,12 +16,17 @@ from yaml.reader import ReaderError
 
 from peftsum.exceptions import RecipeError
 from peftsum.methods import METHODS
+from peftsum.objective import OBJECTIVES
 from peftsum.recipe import Recipe
+from peftsum.registry import Registry
 
 Path_ = tuple[str | int, ...]
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
 NOT_A_SECTION = {"dict_type", "model_type", "model_attributes_type"}  # pydantic's words for "no mapping here"
+
+KINDS: dict[Path_, Registry[Any]] = {("method",): METHODS, ("train", "objective"): OBJECTIVES}
+"""Sections of several kinds, by their path."""
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -216,7 +221,7 @@ def _describe(error: ErrorDetails, source: _Source, set_paths: Mapping[Path_, st
     if error["type"] == "missing":
         return f"{where}: {_dotted(path)} is missing"
     if error["type"].startswith("union_tag"):
-        return f"{where}: {_dotted(path)} {_advice_for_kind(error['input'])}"
+        return f"{where}: {_dotted(path)} {_advice_for_kind(error['input'], KINDS[path[:-1]])}"
     value = error["input"]
     if error["type"] in NOT_A_SECTION:
         message = f"should be a section of keys{', such as `kind: lora`' if path == ('method',) else ''}"
@@ -242,30 +247,33 @@ def _near_literal(error: ErrorDetails, value: object) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _advice_for_kind(method: object) -> str:
-    kind = method.get("kind") if isinstance(method, dict) else None
-    known = ", ".join(METHODS)
+def _advice_for_kind(section: object, kinds: Registry[Any]) -> str:
+    kind = section.get("kind") if isinstance(section, dict) else None
+    known = ", ".join(kinds)
     if kind is None:
         return f"is missing; known: {known}"
-    near = difflib.get_close_matches(str(kind), list(METHODS), n=1, cutoff=0.4)
-    return f"is no method (got {_short.repr(kind)}; {f'did you mean {near[0]}? ' if near else ''}known: {known})"
+    near = difflib.get_close_matches(str(kind), list(kinds), n=1, cutoff=0.4)
+    return f"is no {kinds.kind} (got {_short.repr(kind)}; {f'did you mean {near[0]}? ' if near else ''}known: {known})"
 
 
 def _without_tags(location: Iterable[str | int]) -> Path_:
     """Return a pydantic location without the tags it inserts: a method's kind, a union's member, a key's mark."""
     path = tuple(part for part in location if not _is_tag(part))
-    if len(path) > 1 and path[0] == "method" and path[1] in METHODS:
-        path = (path[0], *path[2:])
+    for key, kinds in KINDS.items():
+        if path[: len(key)] == key and path[len(key) : len(key) + 1] and path[len(key)] in kinds:
+            path = (*key, *path[len(key) + 1 :])
     return path
 
 
 def _keys_at(path: Path_, values: dict[str, Any]) -> list[str]:
     """Return the valid keys of the section at a path."""
     model: type[BaseModel] | None = Recipe
-    for key in path:
-        if key == "method":
-            kind = str((values.get("method") or {}).get("kind"))
-            model = METHODS.get(kind)
+    section: Any = values
+    for i, key in enumerate(path, start=1):
+        section = section.get(key) if isinstance(section, dict) else None
+        if path[:i] in KINDS:
+            kind = section.get("kind") if isinstance(section, dict) else None
+            model = KINDS[path[:i]].get(str(kind))
         elif model is not None:
             field = model.model_fields.get(str(key))
             annotation = field.annotation if field else None
@@ -290,6 +298,8 @@ def recipe_reference() -> str:
             lines += [f"{name}:  # {(field.annotation.__doc__ or '').splitlines()[0]}", *_fields(field.annotation)]
         else:
             lines.append(f"{name}: {field.description}")
+    for kind, objective in OBJECTIVES.items():
+        lines += [f"train.objective:  # kind: {kind}", *_fields(objective)]
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +36,10 @@ class ResidentAdapters:
         self.bank = AdapterBank(self._model.device, adapter_bytes)
         self._folders: dict[str, Path] = {}
         self._kind: str | None = None
-        self._own_way: set[str] = set()
-        """Names of adapters that cannot be stacked with others, and run peft's own way."""
+        self._own_way: dict[str, str] = {}
+        """Adapters that cannot be stacked with others and run peft's own way, and why."""
+        self._told: set[str] = set()
+        """Those of which the log has said so."""
         self._inner: dict[str, str] = {}
         """Name to what peft calls the adapter: torch allows no dots there, nor the names of a dictionary's methods."""
         self._loaded = 0
@@ -68,16 +70,16 @@ class ResidentAdapters:
         if reason is None:
             self._take_in(path, inner, config, tensors)
         else:
-            logger.info("%s cannot share a batch with other adapters, and runs peft's own way: %s", path.name, reason)
             self._attach(path, inner, set(tensors))
-            self._own_way.add(name)
+            self._own_way[name] = reason
         self._folders[name], self._inner[name] = path, inner
         self._kind = config.peft_type.value.lower()
 
     def remove(self, name: str) -> None:
         """Drop an adapter and its memory."""
         del self._folders[name]
-        self._own_way.discard(name)
+        self._own_way.pop(name, None)
+        self._told.discard(name)
         inner = self._inner.pop(name)
         self.bank.remove(inner)
         self._detach(inner)
@@ -112,6 +114,8 @@ class ResidentAdapters:
         found = [Decoded([])] * len(sources)
         together = why_not(self._base.model, generation) is None
         alone = {name for name in adapters if not together or name in self._own_way}
+        if len(set(adapters)) > 1:
+            self._tell(name for name in alone if name is not None)
         turns: list[list[int]] = [[i for i, name in enumerate(adapters) if name == one] for one in alone]
         mixed = [i for i, name in enumerate(adapters) if name not in alone]
         for rows in turns:
@@ -128,6 +132,13 @@ class ResidentAdapters:
                 found[i] = decoded
         return found
 
+    def _tell(self, names: Iterable[str]) -> None:
+        """Say once of each adapter that a mixed call waits for it to take its turn."""
+        for name in sorted(set(names) & self._own_way.keys() - self._told):
+            self._told.add(name)
+            reason = self._own_way[name]
+            logger.info("%s cannot share a batch with other adapters, and runs peft's own way: %s", name, reason)
+
     @contextmanager
     def active(self, name: str | None) -> Iterator[PreTrainedModel]:
         """Give the model with this adapter, or for None as the bare base."""
@@ -141,10 +152,10 @@ class ResidentAdapters:
 
     def _attach(self, path: Path, inner: str, expected: set[str]) -> None:
         """Add an adapter to the model, wholly or not at all."""
-        from peft import PeftConfig, PeftModel, get_peft_model
+        from peft import PeftModel, get_peft_model
 
         with quiet_load():
-            config = _read_config(PeftConfig, path)
+            config = read_adapter_config(path)
             try:
                 if not isinstance(self._model, PeftModel):
                     self._model = get_peft_model(self._base.model, config, adapter_name=inner)
@@ -159,9 +170,7 @@ class ResidentAdapters:
 
     def _checked_config(self, path: Path) -> Any:
         """Return peft's configuration of an adapter, which must be of the kind of those loaded."""
-        from peft import PeftConfig
-
-        config = _read_config(PeftConfig, path)
+        config = read_adapter_config(path)
         kind = config.peft_type.value.lower()
         if self._kind is not None and kind != self._kind:
             raise UsageError(
@@ -228,9 +237,16 @@ class ResidentAdapters:
             raise _unfitting(path, self._base.name, f"{len(taken ^ expected)} of its tensors have no counterpart")
 
 
-def _read_config(kind: Any, path: Path) -> Any:
+def read_adapter_config(path: Path) -> Any:
+    """Return peft's configuration of an adapter folder.
+
+    Raises:
+        AdapterError: peft cannot read it.
+    """
+    from peft import PeftConfig
+
     try:
-        config = kind.from_pretrained(str(path))
+        config = PeftConfig.from_pretrained(str(path))
     except (ValueError, KeyError, TypeError) as error:
         raise AdapterError(
             f"peft cannot read {path / ADAPTER_CONFIG}: {str(error)[:200]}", hint="was it made by a newer peft?"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from peftsum.comparison import Comparison, System
-from peftsum.exceptions import RecipeError, TrainingError, UsageError
+from peftsum.exceptions import MisfitError, RecipeError, TrainingError, UsageError
 from peftsum.section import Record
 from peftsum.sweep_file import Span, Sweep
 from peftsum.sweep_study import (
@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 STALE_AFTER_S = 120
 POLL_S = 1.0
+OF_ONE_TRIAL = (TrainingError, RecipeError, MisfitError)  # the others may well do
 
 
 class Trial(Record):
@@ -97,6 +98,7 @@ def sweep(
     split: str = "validation",
     limit: int | None = None,
     stale_after_s: int = STALE_AFTER_S,
+    ignore_forecast: bool = False,
 ) -> SweepResult:
     """Work on a sweep until all its trials are done, by this worker or by others on the same storage.
 
@@ -108,6 +110,7 @@ def sweep(
         split: what trials are scored on; never choose by the test split.
         limit: its first dialogues only.
         stale_after_s: seconds without a sign of life after which a worker's trial is taken up by another.
+        ignore_forecast: train even where the forecast says that the memory cannot suffice; else such a trial fails.
 
     Raises:
         UsageError: Optuna is missing, or the storage holds another sweep of this name.
@@ -124,7 +127,7 @@ def sweep(
     with storage_trouble(url):
         fingerprint = f"{plan.fingerprint} {split} {limit}"
         study = open_study(plan.file, fingerprint, _queue(plan), url, stale_after_s)
-        _Worker(plan, study, folder / "trials", split, limit).work()
+        _Worker(plan, study, folder / "trials", split, limit, ignore_forecast).work()
         return _result(plan, study, split, folder)
 
 
@@ -141,6 +144,7 @@ class _Worker:
     folder: Path
     split: str
     limit: int | None
+    ignore_forecast: bool
 
     @property
     def total(self) -> int:
@@ -153,7 +157,7 @@ class _Worker:
             take_up_stale(self.study)
             trials = counted(self.study)
             if has_state(trials, "WAITING") or len(trials) < self.total:
-                self.study.optimize(self._objective, n_trials=1, catch=(TrainingError, RecipeError))
+                self.study.optimize(self._objective, n_trials=1, catch=OF_ONE_TRIAL)
             elif has_state(trials, "RUNNING"):
                 if not waited:
                     logger.info("waiting for the trials of other workers")
@@ -172,12 +176,15 @@ class _Worker:
             label, recipe = self._recipe(trial)
             done = sum(t.state.is_finished() for t in counted(self.study))
             logger.info("[%d/%d] %s", done + 1, self.total, label)
-            return run_trial(trial, recipe, label, self.plan.file.judge, self.folder, self.split, self.limit)
+            place = (self.folder, self.split, self.limit)
+            return run_trial(trial, recipe, label, self.plan.file.judge, *place, ignore_forecast=self.ignore_forecast)
         except TrialPrunedError as error:
             raise optuna.TrialPruned(error.message) from error
-        except (TrainingError, RecipeError) as error:  # of this trial; the others may well do
+        except OF_ONE_TRIAL as error:
             trial.set_user_attr(FAILURE, error.message)
-            logger.warning("%s: %s", trial.user_attrs.get(LABEL, f"trial {trial.number}"), error.message)
+            logger.warning(
+                "%s: %s; %s", trial.user_attrs.get(LABEL, f"trial {trial.number}"), error.message, error.hint
+            )
             raise
         except (Exception, KeyboardInterrupt):
             put_back(self.study, trial)

@@ -29,7 +29,15 @@ class TrialPrunedError(PeftsumError):
 
 
 def run_trial(
-    trial: optuna.Trial, recipe: Recipe, label: str, judge: str, folder: Path, split: str, limit: int | None
+    trial: optuna.Trial,
+    recipe: Recipe,
+    label: str,
+    judge: str,
+    folder: Path,
+    split: str,
+    limit: int | None,
+    *,
+    ignore_forecast: bool = False,
 ) -> float:
     """Train and evaluate, leave what the result needs in the storage, and return what the trial is judged by.
 
@@ -48,7 +56,10 @@ def run_trial(
             raise TrialPrunedError(f"pruned at step {step}", hint="`pruner: none` lets every trial end")
 
     trial.set_user_attr(LABEL, label)
-    record = train(recipe, run_dir, run_dir / "adapter", resume=None, on_validation=on_validation)
+    adapter_dir = run_dir / "adapter"
+    record = train(
+        recipe, run_dir, adapter_dir, resume=None, ignore_forecast=ignore_forecast, on_validation=on_validation
+    )
     evaluation = _evaluated(run_dir, recipe, split, limit)
     trial.set_user_attr(TRAIN_LOSS, _last_loss(run_dir))
     trial.set_user_attr(FIGURES, record.validation)
@@ -82,7 +93,7 @@ def _system(label: str, record: RunRecord, evaluation: Evaluation, run_dir: Path
     weights = Path(record.adapter_dir) if record.adapter_dir else None
     return System(
         system=label,
-        method=record.recipe.method.kind,
+        method=record.recipe.method.variant,
         quantize=record.recipe.model.quantize,
         base=record.recipe.model.base,
         scores=evaluation.scores,

@@ -33,7 +33,7 @@ class System(Record):
     system: str
     """Display name, unique in a comparison."""
     method: str
-    """"none" for the untuned base, "full", "lora", "ia3", …"""
+    """"none" for the untuned base, "full", "lora", "dora", "rslora", "ia3", …"""
     quantize: str
     """How the base's weights are kept: "none", "int8", "nf4"."""
     base: str

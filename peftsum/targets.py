@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from peftsum.exceptions import AdapterError, ModelError, UsageError
 from peftsum.model import base_revision, content_hash, local_folder
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation, Model
+
+logger = logging.getLogger(__name__)
 
 UNKNOWN_BASE_HINT = "pass --base with the base it was trained on"
 
@@ -60,6 +64,16 @@ def resolve_target(text: str | Path, base: str | None = None) -> Target:
     quantized = record.recipe.model.quantize if record else "none"
     model = Model(base=str(text), quantize=quantized, precision=record.recipe.model.precision if record else "auto")
     return _target(path.resolve().name if folder else path.name, model, None, record)
+
+
+def warn_unredacted(target: Target, redact: Collection[str]) -> None:
+    """Warn where a model that learned from redacted dialogues is about to read others."""
+    trained = target.record.recipe.data.redact if target.record else []
+    if missing := [kind for kind in trained if kind not in redact]:
+        logger.warning(
+            "%s was trained on dialogues without %s, and is given them as they are; pass --redact %s",
+            *(target.name, ", ".join(missing), ",".join(trained)),
+        )
 
 
 def weights_identity(target: Target) -> str:

@@ -34,6 +34,7 @@ from peftsum.model import Base, base_revision, count_parameters, default_device,
 from peftsum.prepare import Prepared, prepare
 from peftsum.ranks import Ranks, fresh_accelerate_state, start_ranks
 from peftsum.recipe import Recipe
+from peftsum.starting import leans_on, start_adapter
 from peftsum.training_model import checkpoint_gradients
 from peftsum.version import __version__
 
@@ -94,6 +95,7 @@ def train(
     with measure(recipe.cost, device) as loading:
         base = load_base(recipe.model, frozen=recipe.method.frozen_base, device=device, dropout=recipe.dropout)
         model = recipe.method.attach(base.model)
+        start_adapter(model, recipe)
         loading.count_parts(model)
     if recipe.train.gradient_checkpointing:
         checkpoint_gradients(model)
@@ -188,6 +190,8 @@ def is_current(record: RunRecord, recipe: Recipe, data_fingerprint: str) -> bool
     """Tell whether a run was made from this recipe, these examples and, where it is local, this base."""
     if (record.fingerprint, record.data_fingerprint) != (recipe.fingerprint, data_fingerprint):
         return False
+    if record.leans_on != leans_on(recipe):
+        return False
     return local_folder(recipe.model.base) is None or base_revision(recipe.model) == record.base_revision
 
 
@@ -243,7 +247,10 @@ def _open_run(
         recipe=prepared.recipe,
         fingerprint=prepared.recipe.fingerprint,
         data_fingerprint=prepared.train.fingerprint,
+        training_dialogues=len(prepared.examples),
+        redacted=dict(prepared.train.redacted or {}),
         base_revision=base.revision,
+        leans_on=leans_on(prepared.recipe),
         status="running",
         trainable_params=trainable,
         total_params=total,

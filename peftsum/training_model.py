@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from peftsum.batching import IGNORED, Encoded, collate
 from peftsum.engine.attention import Layout
 from peftsum.engine.layers import exchange_layers, reads_packed
-from peftsum.engine.loss import blocked_cross_entropy
+from peftsum.engine.loss import Soft, blocked_cross_entropy, blocked_distillation
 from peftsum.engine.packing import Packed, pack
 from peftsum.engine.settings import Engine
 from peftsum.optimization import summed_loss
@@ -46,21 +46,25 @@ class TrainingModel(nn.Module):
         examples: Sequence[Encoded],
         device: torch.device | str,
         encoded: Sequence[torch.Tensor] | None = None,
-    ) -> Packed | dict[str, torch.Tensor]:
+        teacher: Teacher | None = None,
+    ) -> Packed | dict[str, Any]:
         """Return examples as the batch that :meth:`forward` reads, on the device.
 
         Args:
             examples: dialogues with their summaries.
             device: where the model is.
             encoded: the encoder's states of each dialogue, (source tokens, d_model), where they are known.
+            teacher: whose expectations the loss reads, where there is one.
         """
         if self.packs:
             packed = pack([e.source for e in examples], [e.target for e in examples], self.pad_token_id)
-            return replace(packed, encoded=torch.cat(list(encoded)).unsqueeze(0) if encoded else None).to(device)
+            packed = replace(packed, encoded=torch.cat(list(encoded)).unsqueeze(0) if encoded else None).to(device)
+            return replace(packed, soft=teacher.soften(examples, device)) if teacher else packed
         tensors = collate(examples, self.pad_token_id)
         if encoded:
             tensors["encoded"] = pad_sequence(list(encoded), batch_first=True)
-        return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        batch = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        return {**batch, "soft": teacher.soften(examples, device)} if teacher else batch
 
     @property
     def encoder_width(self) -> int:
@@ -89,8 +93,28 @@ class TrainingModel(nn.Module):
         finally:
             encoder.train(was_training)
 
-    def forward(self, batch: Packed | dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the cross-entropy summed over the batch's real target positions, in nats."""
+    def forward(self, batch: Packed | dict[str, Any]) -> torch.Tensor:
+        """Return the loss summed over the batch's real target positions, in nats: with a teacher's share, if any."""
+        soft = batch.soft if isinstance(batch, Packed) else batch.get("soft")
+        if not isinstance(batch, Packed) and not self.engine.real_targets and soft is None:
+            encoded = batch.get("encoded")
+            inputs = {name: tensor for name, tensor in batch.items() if name not in {"labels", "encoded"}}
+            known = (encoded,) if encoded is not None else None
+            logits = self.model(**inputs, encoder_outputs=known, use_cache=False).logits
+            return summed_loss(logits, batch["labels"])
+        states, labels = self.states(batch)
+        if soft is not None:
+            return blocked_distillation(states, self.head, labels, soft)
+        return self._loss(states, labels)
+
+    @property
+    def head(self) -> nn.Module:
+        """From the states that :meth:`states` returns to logits."""
+        head: nn.Module = t5_of(self.model).lm_head
+        return head
+
+    def states(self, batch: Packed | dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the head reads at the real targets, (positions, d_model), and the targets, (positions,)."""
         base = t5_of(self.model)
         if isinstance(batch, Packed):
             cheap = self.engine.cheap_dropout
@@ -98,34 +122,58 @@ class TrainingModel(nn.Module):
             if encoded is None:
                 encoded = _run(base.encoder, batch.source, Layout(batch.encoder, cheap_dropout=cheap))
             layout = Layout(batch.decoder, batch.cross, cheap)
-            states = _run(base.decoder, batch.decoder_input, layout, encoded).squeeze(0)
-            return self._loss(base, states, batch.labels)
+            return _scaled(base, _run(base.decoder, batch.decoder_input, layout, encoded).squeeze(0)), batch.labels
         labels = batch["labels"]  # (batch, target_len), -100 = ignored
-        encoded = batch.get("encoded")
-        inputs = {name: tensor for name, tensor in batch.items() if name not in {"labels", "encoded"}}
-        if not self.engine.real_targets:
-            known = (encoded,) if encoded is not None else None
-            return summed_loss(self.model(**inputs, encoder_outputs=known, use_cache=False).logits, labels)
-        real = labels != IGNORED
+        encoded, mask = batch.get("encoded"), batch["attention_mask"]
         if encoded is None:
-            encoded = base.encoder(inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+            encoded = base.encoder(batch["input_ids"], attention_mask=mask).last_hidden_state
         states = base.decoder(
-            inputs["decoder_input_ids"],
+            batch["decoder_input_ids"],
             encoder_hidden_states=encoded,
-            encoder_attention_mask=inputs["attention_mask"],
+            encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
-        return self._loss(base, states[real], labels[real])
+        real = labels != IGNORED
+        return _scaled(base, states[real]), labels[real]
 
-    def _loss(self, base: Any, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the summed loss of (positions, d_model) against (positions,)."""
-        head = base.lm_head
-        if getattr(base.config, "scale_decoder_outputs", base.config.tie_word_embeddings):
-            states = states * base.model_dim**-0.5
+    def _loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the summed cross-entropy of (positions, d_model) against (positions,)."""
+        head: Any = self.head
         blocked = self.engine.real_targets and type(head) is nn.Linear and head.weight.dtype == states.dtype
         if blocked and not torch.is_autocast_enabled(states.device.type):
             return blocked_cross_entropy(states, head.weight, labels)
         return summed_loss(head(states).unsqueeze(0), labels.unsqueeze(0))
+
+
+class Teacher:
+    """A frozen model that says what it expects where a student is trained.
+
+    Args:
+        model: its weights stay as they are.
+        engine: which of the engine's parts to use.
+        device: where it computes.
+        pad_token_id: of the base.
+        weight: of its expectations in the loss.
+        temperature: of its distributions.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        engine: Engine,
+        device: str,
+        pad_token_id: int,
+        weight: float,
+        temperature: float,
+    ) -> None:
+        self._training = TrainingModel(model.eval().requires_grad_(False), engine, device, pad_token_id)
+        self._weight, self._temperature = weight, temperature
+
+    @torch.no_grad()
+    def soften(self, examples: Sequence[Encoded], device: torch.device | str) -> Soft:
+        """Return what the teacher expects at the targets of these examples."""
+        states, _ = self._training.states(self._training.batch(examples, device))
+        return Soft(states, self._training.head, self._weight, self._temperature)
 
 
 def checkpoint_gradients(model: PreTrainedModel) -> None:
@@ -139,6 +187,14 @@ def checkpoint_gradients(model: PreTrainedModel) -> None:
 def t5_of(model: PreTrainedModel) -> Any:
     """Return the T5 itself, without peft's wrapping."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _scaled(base: Any, states: torch.Tensor) -> torch.Tensor:
+    """Return the decoder's states as the head reads them."""
+    if getattr(base.config, "scale_decoder_outputs", base.config.tie_word_embeddings):
+        scaled: torch.Tensor = states * base.model_dim**-0.5
+        return scaled
+    return states
 
 
 def _run(stack: Any, ids: torch.Tensor, layout: Layout, encoded: torch.Tensor | None = None) -> torch.Tensor:

@@ -33,7 +33,9 @@ def format_bytes(size_bytes: float) -> str:
 
 
 def format_seconds(wall_s: float) -> str:
-    """Return a duration, for example ``2 min 05 s``."""
+    """Return a duration, for example ``2 min 05 s``, or ``85 ms`` where a tenth of a second would hide it."""
+    if 0 < wall_s < 0.1:
+        return f"{wall_s * 1000:.3g} ms"
     if wall_s < 60:
         return f"{wall_s:.1f} s"
     minutes, seconds = divmod(round(wall_s), 60)
@@ -59,6 +61,11 @@ def format_joules(energy_j: float) -> str:
     if abs(energy_j) >= JOULES_PER_WATT_HOUR:
         return f"{watt_hours(energy_j):.3g} Wh"
     return f"{energy_j:.0f} J" if abs(energy_j) >= 10 or energy_j == 0 else f"{energy_j:.2g} J"
+
+
+def format_reading(value: float, unit: str) -> str:
+    """Return a value in seconds, bytes or joules ("s", "B", "J") in the unit a reader would choose."""
+    return {"s": format_seconds, "B": format_bytes, "J": format_joules}[unit](value)
 
 
 def format_kilowatt_hours(energy_kwh: float) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from peftsum.cli import main
 
-PROGRESS = ("training ", "summaries by ", "stopping after this step", "forecast for ")
+PROGRESS = ("training ", "summaries by ", "stopping after this step", "forecast for ", "trying ")
 """How the plain lines begin that long work prints to a log, and what it is forecast to take."""
 
 

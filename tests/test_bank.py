@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from peftsum import Summarizer
 from peftsum.bank import AdapterBank, LayerFactors, not_stackable, read_factors
-from peftsum.decoding import by_transformers, decode_ids, loop
+from peftsum.decoding import by_transformers, decode_ids, linear, loop
 from peftsum.exceptions import AdapterError, UsageError
 from peftsum.model import load_base
 from peftsum.recipe import Generation, Model
@@ -43,10 +43,14 @@ def sources(count: int, seed: int) -> list[list[int]]:
     return [[rng.randrange(3, 250) for _ in range(rng.randrange(2, 40))] + [1] for _ in range(count)]
 
 
+@pytest.mark.parametrize("merged", [False, True], ids=["beside", "merged"])
 @pytest.mark.parametrize("beams", [1, 3])
 def test_mixed_rows_equal_each_adapter_alone_by_peft(
-    beams: int, folders: dict[str, Path], net: Any, byte_base: Path
+    beams: int, merged: bool, folders: dict[str, Path], net: Any, byte_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In the encoder, each adapter's update beside the base's products, or merged into packed weights for its rows."""
+    monkeypatch.setattr(linear, "MERGE_POSITIONS", 1 if merged else 10**9)
+    monkeypatch.setattr(loop, "MANY_TOKENS", 0 if merged else 10**9)
     bank = AdapterBank(CPU)
     for name in KINDS:
         bank.add(name, read(folders[name], net))
@@ -179,10 +183,13 @@ def test_the_summarizer_mixes_adapters_row_by_row(
     dialogues = [f"Ann: Lunch at {i}?\n" + "Bob: Yes.\n" * (i % 5) for i in range(14)]
     names = [["wide", "thin", "dora", "__base__", "root"][i % 5] for i in range(14)]
     generation = Generation(max_new_tokens=8)
+    summarizer = Summarizer(str(byte_base), list(folders.values()), precision="fp32")
     with caplog.at_level("INFO", "peftsum"):
-        summarizer = Summarizer(str(byte_base), list(folders.values()), precision="fp32")
-    assert "dora cannot share a batch" in caplog.text
-    mixed = summarizer.summarize(dialogues, names, generation=generation)
+        summarizer.summarize(dialogues[:2], "dora", generation=generation)
+        assert "cannot share a batch" not in caplog.text  # nothing wants to share one
+        mixed = summarizer.summarize(dialogues, names, generation=generation)
+        summarizer.summarize(dialogues[:3], names[:3], generation=generation)
+    assert caplog.text.count("dora cannot share a batch") == 1
     for name in set(names):
         rows = [i for i, one in enumerate(names) if one == name]
         alone = Summarizer(str(byte_base), [folders[name]] if name in folders else [], precision="fp32")
@@ -239,7 +246,9 @@ def test_an_8_bit_base_mixes_too(beams: int) -> None:
     root = Path(__file__).resolve().parents[1] / "adapters"
     summarizer = Summarizer(adapters=[root / "tiny-summary", root / "tiny-topic"], quantize="int8", precision="fp32")
     rows = [["tiny-summary", "tiny-topic"][i % 2] for i in range(6)]
-    dialogues = [f"Ann: Lunch at {i + 1}?\n" + "Bob: Yes, at Joe's.\n" * (i % 3 + 1) for i in range(6)]
+    dialogues = [
+        f"Ann: Can we have lunch at {i + 1}?\n" + "Bob: Yes, I will be at the park.\n" * (i % 3 + 1) for i in range(6)
+    ]
     generation = Generation(max_new_tokens=10, num_beams=beams)
     mixed = summarizer.summarize(dialogues, rows, generation=generation)
     model: Any = summarizer.model

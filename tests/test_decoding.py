@@ -11,7 +11,7 @@ import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 from torch import nn
 
-from peftsum.decoding import Decoded, by_transformers, decode_ids, loop, plan, why_not
+from peftsum.decoding import Decoded, by_transformers, decode_ids, encoder, loop, plan, why_not
 from peftsum.model import load_base
 from peftsum.recipe import Generation, Model
 
@@ -134,6 +134,17 @@ def test_an_active_adapter_is_run_whatever_its_kind(
     assert reference(tuned, sources, Generation(max_new_tokens=10)) != bare
     with tuned.disable_adapter():
         assert ids(decode_ids(tuned, sources, Generation(max_new_tokens=10))) == bare
+
+
+def test_attention_source_by_source_is_that_of_a_masked_batch(model: Any) -> None:
+    """GPUs take the one way, CPUs the other."""
+    sources = dialogues(7, 12)
+    made = plan.Plan(model)
+    with torch.inference_mode():
+        one_by_one, masked = (encoder.Encoder(made, 60, at_once=way)(sources, None) for way in (False, True))
+    for row, source in enumerate(sources):
+        assert torch.allclose(one_by_one[row, : len(source)], masked[row, : len(source)], atol=1e-4)
+    assert not torch.allclose(one_by_one[0, :1], one_by_one[1, :1], atol=1e-2)
 
 
 def test_log_likelihoods_are_the_models_own(model: Any) -> None:

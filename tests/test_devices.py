@@ -22,6 +22,7 @@ def test_a_named_device_has_memory_rates_bandwidth_and_power_with_their_source(n
     assert target.watts
     assert "https://" in target.source
     assert "memory" in target.source
+    assert known_devices()[target.name].checked.count("(")  # a page, and what it says
 
 
 @pytest.mark.parametrize("name", sorted(known_devices()))

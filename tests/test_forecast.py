@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from peftsum.exceptions import HubError, ModelError
+from peftsum.forecast import shortcut
 from peftsum.forecast.core import forecast
 from peftsum.forecast.live import LiveStorages
 from peftsum.forecast.skeleton import build_skeleton
@@ -19,6 +21,7 @@ from peftsum.forecast.workload import Workload, full_workload, workload_of
 from peftsum.model import load_base
 from peftsum.recipe import Recipe
 from peftsum.training_model import TrainingModel, checkpoint_gradients
+from peftsum.units import format_bytes
 
 BATCH = ((60, 12), (41, 20))
 LORA: dict[str, Any] = {"kind": "lora", "rank": 8}
@@ -117,6 +120,42 @@ def test_fake_tensors_live_as_real_ones_do(method: dict[str, Any], train: dict[s
     assert fake.peak.total_bytes == pytest.approx(real.peak.total_bytes, rel=0.02)
 
 
+SHORTCUTS: list[Any] = [
+    ("cpu", LORA, "none", False, {"gradient_checkpointing": True}),
+    ("cuda", LORA, "int8", True, {}),
+    ("cpu", FULL, "none", True, {"optimizer": "adafactor"}),
+    pytest.param(
+        "cuda", {**LORA, "dora": True}, "none", True, {"engine": {"real_targets": False}}, marks=pytest.mark.slow
+    ),
+    pytest.param("cpu", LORA, "nf4", True, {}, marks=pytest.mark.slow),
+    pytest.param("cuda", FULL, "none", False, {"gradient_checkpointing": True}, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("kind", "method", "quantize", "bf16", "train"), SHORTCUTS)
+def test_the_shortcut_through_the_fake_mode_counts_what_the_whole_way_does(
+    kind: str,
+    method: dict[str, Any],
+    quantize: str,
+    bf16: bool,
+    train: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bytes, parts, operations with their layouts, calls: all of it, when nothing is known yet and when all is."""
+    made = recipe(method, quantize=quantize, **train)
+
+    def count() -> StepCost:
+        cost = step_cost(made, BATCH, kind=kind, bf16=bf16, decoded=((50, 10),) * 2, scored=BATCH)
+        # the profiler's mark around an optimizer's step holds an object of its own each time
+        work = {op: n for op, n in cost.optimizer_work.items() if getattr(op.call, "namespace", "") != "profiler"}
+        return replace(cost, optimizer_work=work)
+
+    monkeypatch.setattr(shortcut, "_known", {})
+    first, again = count(), count()
+    monkeypatch.setattr(shortcut.Shortcut, "run", lambda _, call, args, kwargs: (call(*args, **kwargs), None))
+    assert first == again == count()
+
+
 @pytest.mark.parametrize(
     ("quantize", "bf16"), [("none", False), ("none", True), ("int8", False), ("int8", True), ("nf4", True)]
 )
@@ -176,7 +215,9 @@ def test_it_says_when_8_bit_takes_more_than_bf16() -> None:
     """On a GPU bitsandbytes keeps its inputs, and peft's 8-bit LoRA copies them in fp32: long batches pay for it."""
     int8 = recipe(base="google/flan-t5-small", quantize="int8")
     made = forecast(int8, GPU, workload(((200, 40),) * 2))
-    assert any("8-bit takes" in note for note in made.notes)
+    plain = int8.model_copy(update={"model": int8.model.model_copy(update={"quantize": "none", "precision": "bf16"})})
+    more = made.peak_memory_bytes.value - forecast(plain, GPU, workload(((200, 40),) * 2)).peak_memory_bytes.value
+    assert f"8-bit takes {format_bytes(more)} more memory here than bfloat16 weights would" in made.notes
     assert not any("8-bit takes" in note for note in forecast(recipe(), GPU, workload()).notes)
 
 

@@ -178,7 +178,7 @@ def test_json_shape_and_full_precision() -> None:
     report = score_texts(PREDICTIONS, REFERENCES)
     document = json.loads(json.dumps(report.model_dump(mode="json")))
     rouges = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
-    assert list(document) == [*rouges, "references", "n", "signature", "error_rates", "lengths"]
+    assert list(document) == [*rouges, "references", "n", "signature", "error_rates", "lengths", "further"]
     statistics = example_statistics(PREDICTIONS, REFERENCES, "mean")
     for kind in rouges:
         assert set(document[kind]) == {"f", "low", "high"}
@@ -232,3 +232,23 @@ def test_import_is_cheap() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_columns_of_added_metrics_get_mean_and_interval_and_others_are_not_repeated() -> None:
+    statistics = example_statistics(["Ann waits.", "Bob is late."], [["Ann waits."], ["Bob came late."]])
+    assert aggregate(statistics, references="first").further == {}
+    added = statistics | {"grade": np.array([6.0, 10.0]), "error_odd": np.array([0.0, 1.0])}
+    report = aggregate(added, references="first")
+    assert list(report.further) == ["grade"]
+    grade = report.further["grade"]
+    assert (grade.mean, grade.low, grade.high) == (8.0, 6.0, 10.0)
+    assert report.error_rates["error_odd"].rate == 0.5
+
+
+def test_one_dialogue_tells_a_mean_and_no_interval() -> None:
+    statistics = example_statistics(["Ann waits."], [["Ann waits."]]) | {"grade": np.array([6.0])}
+    assert aggregate(statistics, references="first").further["grade"].model_dump() == {
+        "mean": 6.0,
+        "low": None,
+        "high": None,
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from peftsum.exceptions import UnknownNameError
 from peftsum.methods import METHODS
 from peftsum.methods.base import MethodSection
-from peftsum.prompts import PROMPTS
+from peftsum.prompts import Prompt
 from peftsum.registry import Registry, nearest
+from peftsum.wordings import PROMPTS
 
 FRUIT = Registry("fruit", {"apple": 1, "pear": 2, "plum": 3})
 
@@ -64,5 +67,10 @@ def test_a_method_is_listed_under_its_kind_and_shows_it_in_its_label(name: str) 
 
 
 @pytest.mark.parametrize("name", list(PROMPTS))
-def test_a_prompt_has_its_dialogue_once(name: str) -> None:
+def test_a_prompt_has_its_dialogue_once_and_can_be_named_in_a_recipe(name: str) -> None:
     assert PROMPTS[name].count("{dialogue}") == 1
+    assert Prompt.model_validate({"kind": name}).render("Ann: Hi!").count("Ann: Hi!") == 1
+
+
+def test_every_prompt_that_a_recipe_can_name_has_a_wording() -> None:
+    assert set(get_args(Prompt.model_fields["kind"].annotation)) == {*PROMPTS, "template"}

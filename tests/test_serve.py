@@ -7,6 +7,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from random_adapters import DORA, IA3, KINDS, write_adapters
 from serving import Served, served
 
 from peftsum.answers import answer
+from peftsum.dialogue_text import parse_turns
 from peftsum.generate import BASE, Summarizer
 from peftsum.recipe import Generation
 from peftsum.server.limits import Limits
@@ -148,12 +150,16 @@ def test_the_answer_is_what_the_command_prints(tmp_path: Path, capsys: pytest.Ca
             likelihood, value = both["confidence"].pop("log_likelihood"), both["confidence"].pop("value")
             both["confidence"] |= {"rounded": [round(likelihood, 3), round(value, 3)]}
         assert ours == theirs
+    (turns,) = found["dialogues"]
+    assert turns["id"] == "d"
+    assert turns["turns"] == [asdict(turn) for turn in parse_turns(DIALOGUE)]
     assert found["seconds"] > 0
     energy = found["energy"]
     assert energy["low"] < energy["value"] < energy["high"]
     assert "estimate" in energy["source"]
     assert short["summaries"][0]["summary"] == found["summaries"][1]["summary"]
     assert [short["summaries"][0][key] for key in ("confidence", "flags", "sources")] == [None] * 3
+    assert short["dialogues"] is None
 
 
 # What is taken and what is not -------------------------------------------------------------------------------------
@@ -413,3 +419,41 @@ def test_metrics_can_be_read_and_count(server: Served) -> None:
     assert samples["peftsum_summaries_total", None] == 1
     assert samples["peftsum_tokens_total", "read"] == answered.json()["summaries"][0]["read"]["source_tokens"]
     assert samples["peftsum_tokens_total", "written"] >= 1
+
+
+# Personal values ---------------------------------------------------------------------------------------------------
+
+PERSONAL = "Ann: Call me at 202-555-0143, or write to ann@example.org.\nBob: Fine, 202-555-0143 it is."
+
+
+@pytest.mark.parametrize("explain", [True, False])
+@pytest.mark.parametrize("apart", [True, False])
+def test_values_are_redacted_on_the_way_in_and_come_back_on_request(
+    byte_base: Path, folder: Path, explain: bool, apart: bool
+) -> None:
+    settings = {"max_new_tokens": 12, "explain": explain} | ({"num_beams": 2} if apart else {})
+    body = {"adapter": "thin", "dialogue": PERSONAL, "settings": settings, "redact": ["phone"]}
+    with served(byte_base, folder, Limits(redact=("email",))) as server:
+        hidden = server.post(body)
+        back = server.post(body | {"restore": True})
+        asked_by_server_alone = server.post({key: value for key, value in body.items() if key != "redact"})
+        plain = server.post(
+            body | {"dialogue": "Ann: Call me at [PHONE_1], or write to [EMAIL_1].\nBob: Fine, [PHONE_1] it is."}
+        )
+    for response in (hidden, back, asked_by_server_alone, plain):
+        assert response.status_code == 200, response.text
+    assert "0143" not in hidden.text
+    assert "example.org" not in hidden.text
+    assert hidden.json()["summaries"][0]["redacted"] == {"phone": 1, "email": 1}
+    assert asked_by_server_alone.json()["summaries"][0]["redacted"] == {"email": 1}
+    assert hidden.json()["summaries"][0]["summary"] == plain.json()["summaries"][0]["summary"]
+    if explain:
+        assert hidden.json()["dialogues"][0]["turns"][1]["text"] == "Fine, [PHONE_1] it is."
+        assert back.json()["dialogues"][0]["turns"][1]["text"] == "Fine, 202-555-0143 it is."
+
+
+def test_a_kind_that_there_is_not_is_refused(byte_base: Path, folder: Path) -> None:
+    with served(byte_base, folder) as server:
+        response = server.post({"adapter": "thin", "dialogue": PERSONAL, "redact": ["shoe size"]})
+    assert response.status_code == 422
+    assert "redact" in response.text

@@ -19,6 +19,8 @@ from peftsum.units import format_bytes, format_count, format_grams, format_joule
         (format_joules(0.31), "0.31 J"),
         (format_joules(412.4), "412 J"),
         (format_joules(7200), "2 Wh"),
+        (format_seconds(0.0851), "85.1 ms"),
+        (format_seconds(0), "0.0 s"),
         (format_seconds(12.34), "12.3 s"),
         (format_seconds(125), "2 min 05 s"),
         (format_seconds(7380), "2 h 03 min"),

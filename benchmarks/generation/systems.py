@@ -67,13 +67,13 @@ def common(base: str, adapter: Path) -> System:
     return run
 
 
-def best(base: str, adapter: Path, attention: str) -> System:
+def best(base: str, adapter: Path, attention: str, dtype: torch.dtype = torch.float32) -> System:
     """``generate()`` as well as it can be called: merged, sorted by length, batches under a token budget."""
     from peft import PeftModel
     from transformers import AutoModelForSeq2SeqLM
 
     net = AutoModelForSeq2SeqLM.from_pretrained(_folder(base), attn_implementation=attention)
-    model = PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().eval()
+    model = PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().to(dtype).eval()
 
     def run(workload: Workload) -> Ids:
         with torch.inference_mode():
@@ -120,10 +120,13 @@ class Ours:
         self._model: Any = load_base(Model(base=base, precision="fp32"), frozen=True, device="cpu").model.eval()
         self.bank = AdapterBank(torch.device("cpu"))
         self.file_bytes = 0
+        self._factors = {}
         for path in adapters:
             tensors = check_adapter(path)
             self.file_bytes += sum(t.nbytes for t in tensors.values())
-            self.bank.add(path.name, read_factors(PeftConfig.from_pretrained(str(path)), tensors, self._model))
+            config = PeftConfig.from_pretrained(str(path))
+            self._factors[path.name] = read_factors(config, tensors, self._model)
+            self.bank.add(path.name, self._factors[path.name])
 
     def one(self, workload: Workload) -> Ids:
         """Summarize by the first adapter."""
@@ -138,6 +141,17 @@ class Ours:
         factors, slots = self.bank.stacked(names)
         found = decode_ids(self._model, workload.sources, SETTINGS, factors=factors, slots=slots, ends=workload.ends)
         return [d.ids for d in found]
+
+    def memory(self, counts: Sequence[int]) -> dict[str, float]:
+        """Return a bank's bytes over those of its adapters' weights, with so many adapters in it."""
+        one = self.file_bytes / len(self._factors)
+        found, names = {}, list(self._factors)
+        for count in counts:
+            bank = AdapterBank(torch.device("cpu"))
+            for number in range(count):
+                bank.add(f"{number}", self._factors[names[number % len(names)]])
+            found[f"bank_of_{count}"] = bank.nbytes / (count * one)
+        return found
 
     def swap_ms(self) -> list[float]:
         """Return how long choosing another resident adapter takes, in milliseconds, again and again."""

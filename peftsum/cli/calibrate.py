@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from peftsum.cli.output import fields_option, json_option, print_json
+from peftsum.cli.output import fields_option, json_option, print_json, redact_option
 
 EPILOG = """
 Example:
@@ -21,6 +21,7 @@ Example:
 @click.option("--split", default="validation", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
 @fields_option
+@redact_option
 @click.option("--base", help="Base to take instead of the one the adapter names.")
 @json_option
 def calibrate(
@@ -30,6 +31,7 @@ def calibrate(
     limit: int | None,
     fields: tuple[str, ...],
     skip_bad_rows: bool,
+    redact: str | None,
     base: str | None,
     as_json: bool,
 ) -> None:
@@ -37,7 +39,7 @@ def calibrate(
     from peftsum.confidence import calibrate as calibrate_target
     from peftsum.data import data_section
 
-    data = data_section(source, fields, skip_bad_rows=skip_bad_rows) if source is not None else None
+    data = data_section(source, fields, skip_bad_rows=skip_bad_rows, redact=redact) if source is not None else None
     record = calibrate_target(target, data, split, limit=limit, base=base)
     if as_json:
         print_json(record)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import (
+    ignore_forecast_option,
+    json_option,
+    print_json,
+    redact_option,
+    set_option,
+    with_redaction,
+)
 
 EPILOG = """
 Example:
@@ -64,6 +71,8 @@ Example:
     show_default=True,
     help="Dialogues of a pass of that measurement.",
 )
+@ignore_forecast_option
+@redact_option
 @set_option
 @json_option
 def compare(
@@ -78,11 +87,14 @@ def compare(
     pairs: tuple[str, ...],
     inference_cost: bool,
     inference_sample: int,
+    ignore_forecast: bool,
+    redact: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train what is missing or stale, evaluate it and the untuned base, and write the report."""
     from peftsum.compare import compare as compare_targets
+    from peftsum.redaction.kinds import parse_kinds
     from peftsum.report import write_report
     from peftsum.report.console import cost_lines, render_table
 
@@ -93,10 +105,12 @@ def compare(
         data=source,
         split=split,
         limit=limit,
-        overrides=overrides,
+        overrides=with_redaction(overrides, redact),
+        redact=parse_kinds(redact) if redact is not None else (),
         leave_out_leaked=leave_out_leaked,
         inference_sample=inference_sample if inference_cost else None,
         pairs=pairs,
+        ignore_forecast=ignore_forecast,
     )
     page = write_report(comparison, out)
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from peftsum.cli.output import fields_option, json_option, print_json
+from peftsum.cli.output import fields_option, json_option, print_json, redact_option
 
 if TYPE_CHECKING:
     from peftsum.data_summary import DataSummary, SplitSummary, TokenLengths
@@ -22,6 +22,7 @@ Example:
 \b
     peftsum data builtin:dialogues
     peftsum data my-dialogues/ --recipe recipes/lora.yaml --leaks leaks.jsonl
+    peftsum data my-dialogues/ --redact all,name
     peftsum data my-dialogues/ --field dialogue=transcript --field summary=note
 
 Two dialogues are exact duplicates where the same words are said, whatever the case, punctuation and names of speakers;
@@ -37,6 +38,7 @@ near ones where the Jaccard similarity of their word 4-grams is at least 0.5.
     "--leaks", type=click.Path(path_type=Path), help="Write each repeated or leaked dialogue to this file, one a line."
 )
 @fields_option
+@redact_option
 @json_option
 def data(
     source: str | None,
@@ -45,6 +47,7 @@ def data(
     leaks: Path | None,
     fields: tuple[str, ...],
     skip_bad_rows: bool,
+    redact: str | None,
     as_json: bool,
 ) -> None:
     """Check SOURCE row by row; show what is in it, what is cut, and which dialogues stand in two splits."""
@@ -53,7 +56,7 @@ def data(
     from peftsum.recipe_file import load_recipe
 
     recipe = load_recipe(recipe_file) if recipe_file else None
-    summary = summarize_source(source, fields, skip_bad_rows=skip_bad_rows, recipe=recipe, base=base)
+    summary = summarize_source(source, fields, skip_bad_rows=skip_bad_rows, recipe=recipe, base=base, redact=redact)
     if leaks is not None:
         write_text(leaks, leak_lines(summary))
     if as_json:
@@ -81,7 +84,12 @@ def _split_text(split: SplitSummary) -> list[str]:
         f"summaries {split.summary_words_median:g} words, {references}",
         f"  dialogue in its prompt: {_tokens(split.source_tokens, split.dialogues)}",
         f"  summary: {_tokens(split.target_tokens, split.dialogues)}",
+        *([f"  personal values: {_redacted(split)}"] if split.redacted else []),
     ]
+
+
+def _redacted(split: SplitSummary) -> str:
+    return ", ".join(f"{kind} {number}" for kind, number in split.redacted.items())
 
 
 def _leakage_text(leakage: Leakage) -> str:

@@ -7,7 +7,15 @@ from typing import Literal
 
 import click
 
-from peftsum.cli.output import fields_option, json_option, print_json, print_scores, references_option, strategy_option
+from peftsum.cli.output import (
+    fields_option,
+    json_option,
+    print_json,
+    print_scores,
+    redact_option,
+    references_option,
+    strategy_option,
+)
 
 EPILOG = """
 Example:
@@ -26,6 +34,7 @@ Example:
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
 @fields_option
+@redact_option
 @references_option
 @strategy_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for predictions.jsonl; a run takes its own.")
@@ -38,19 +47,23 @@ def evaluate(
     limit: int | None,
     fields: tuple[str, ...],
     skip_bad_rows: bool,
+    redact: str | None,
     references: Literal["first", "mean", "max"] | None,
     strategy: Literal["truncate", "staged"] | None,
     out: Path | None,
     base: str | None,
     as_json: bool,
 ) -> None:
-    """Generate summaries with TARGET (adapter, model folder, Hub id, builtin:tiny or run) and score them."""
-    from peftsum.data import data_section
-    from peftsum.evaluate import evaluate as evaluate_target
+    """Generate summaries with TARGET (adapter, model folder, Hub id, builtin:tiny or run) and score them.
 
-    evaluation = evaluate_target(
+    The card of an adapter gets the scores of a whole split of the data it was trained on.
+    """
+    from peftsum.card_scores import evaluate_with_card
+    from peftsum.data import data_section
+
+    evaluation = evaluate_with_card(
         target,
-        data_section(source, fields, skip_bad_rows=skip_bad_rows),
+        data_section(source, fields, skip_bad_rows=skip_bad_rows, redact=redact),
         split,
         limit=limit,
         references=references,

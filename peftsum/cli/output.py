@@ -54,6 +54,12 @@ def set_option(function: Any) -> Any:
     return click.option("--set", "overrides", multiple=True, metavar="A.B=C", help=text)(function)
 
 
+def ignore_forecast_option(function: Any) -> Any:
+    """Add ``--ignore-forecast``, which every command that trains has: a refusal names it."""
+    text = "Train even where the forecast says that the memory cannot suffice."
+    return click.option("--ignore-forecast", is_flag=True, help=text)(function)
+
+
 def fields_option(function: Any) -> Any:
     """Add ``--field`` and ``--skip-bad-rows``, the parts of a recipe's `data` section that other commands need."""
     text = "Column that holds id, dialogue, summary or topic, for example --field summary=topic. Repeatable."
@@ -61,6 +67,24 @@ def fields_option(function: Any) -> Any:
         "--skip-bad-rows", is_flag=True, help="Leave bad rows out and count them, instead of stopping at the first."
     )(function)
     return click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help=text)(function)
+
+
+def redact_option(function: Any) -> Any:
+    """Add ``--redact``."""
+    text = (
+        "Replace personal values by placeholders before anything else reads them: phone, email, address, card, iban, "
+        "identity, birth, name, separated by commas; all is every kind but name."
+    )
+    return click.option("--redact", metavar="KINDS", help=text)(function)
+
+
+def with_redaction(overrides: tuple[str, ...], redact: str | None) -> tuple[str, ...]:
+    """Return the overrides of a recipe with what ``--redact`` says, which is the same as its key ``data.redact``."""
+    if redact is None:
+        return overrides
+    from peftsum.redaction.kinds import parse_kinds
+
+    return (*overrides, f"data.redact=[{', '.join(parse_kinds(redact))}]")
 
 
 def references_option(function: Any) -> Any:
@@ -91,6 +115,9 @@ def print_scores(scores: Any) -> None:
         click.echo(f"{label:28}{100 * value.f:>8.2f}   {100 * value.low:.2f} to {100 * value.high:.2f}")
     for name, rate in scores.error_rates.items():
         click.echo(f"{name:28}{100 * rate.rate:>6.1f} %   {100 * rate.low:.1f} to {100 * rate.high:.1f} %")
+    for name, score in scores.further.items():
+        interval = "" if score.low is None else f"   {score.low:.3g} to {score.high:.3g}"
+        click.echo(f"{name:28}{score.mean:>8.3g}{interval}")
     lengths = scores.lengths
     click.echo(
         f"{'words a summary':28}{lengths.prediction_words_mean:>8.1f}   references {lengths.reference_words_mean:.1f}"

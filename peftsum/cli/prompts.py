@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import (
+    ignore_forecast_option,
+    json_option,
+    print_json,
+    redact_option,
+    set_option,
+    with_redaction,
+)
+from peftsum.wordings import PROMPTS
 
 if TYPE_CHECKING:
     from peftsum.few_shot import FewShot
 
-KINDS = ("raw", "instruct", "structured", "few-shot")
+KINDS = (*PROMPTS, "few-shot")
 
 EPILOG = """
 Example:
@@ -77,6 +85,8 @@ Example:
 @click.option("--data", "source", help="What to evaluate on; default is the recipe's data.")
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first dialogues only.")
+@ignore_forecast_option
+@redact_option
 @set_option
 @json_option
 def prompts(
@@ -94,6 +104,8 @@ def prompts(
     source: str | None,
     split: str,
     limit: int | None,
+    ignore_forecast: bool,
+    redact: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -109,6 +121,7 @@ def prompts(
     from peftsum.report.console import WIDTH
     from peftsum.report.prompts import prompt_verdicts, render_table, write_prompts
 
+    overrides = with_redaction(overrides, redact)
     loaded = load_recipe(recipe, overrides)
     folder = out or Path("runs") / f"{loaded.name}-prompts"
     study = study_prompts(
@@ -124,6 +137,7 @@ def prompts(
         split=split,
         limit=limit,
         overrides=overrides,
+        ignore_forecast=ignore_forecast,
     )
     page = write_report(study.comparison, folder)
     told = write_prompts(study, folder)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from peftsum.cli.output import fields_option, json_option, print_json, print_scores, references_option
+from peftsum.cli.output import fields_option, json_option, print_json, print_scores, redact_option, references_option
 
 ERRORS_HELP = "Write what the error detectors point at here: a JSON object for each error found, with words and turns."
 EXCHANGE_HELP = "Flag summaries that this adapter or model finds likelier with two speakers exchanged. Slow."
@@ -27,6 +27,7 @@ Example:
 @click.option("--data", "source", required=True, help="Hub id, file, folder or builtin:dialogues.")
 @click.option("--split", default="test", show_default=True, help="Split of the data.")
 @fields_option
+@redact_option
 @references_option
 @click.option("--exchange-model", metavar="TARGET", help=EXCHANGE_HELP)
 @click.option("--entailment-model", metavar="MODEL", help=ENTAILMENT_HELP)
@@ -38,6 +39,7 @@ def score(
     split: str,
     fields: tuple[str, ...],
     skip_bad_rows: bool,
+    redact: str | None,
     references: Literal["first", "mean", "max"] | None,
     exchange_model: str | None,
     entailment_model: str | None,
@@ -56,7 +58,7 @@ def score(
     judges += [EntailmentJudge(entailment_model)] if entailment_model else []
     scored = score_file(
         predictions,
-        data_section(source, fields, skip_bad_rows=skip_bad_rows),
+        data_section(source, fields, skip_bad_rows=skip_bad_rows, redact=redact),
         split,
         references=references,
         errors=errors,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from peftsum.cli.output import json_option, print_json
+from peftsum.cli.output import json_option, print_json, redact_option
 from peftsum.exceptions import UsageError
 
 EXTRA = ("fastapi", "uvicorn", "prometheus_client")
@@ -50,6 +50,7 @@ address that can be reached from elsewhere.
 @click.option("--adapter-memory", type=click.FloatRange(0.001), help="MiB of adapters in memory; by default no limit.")
 @click.option("--quantize", type=click.Choice(["none", "int8", "nf4"]), help="Hold the base in 8 or 4 bits.")
 @click.option("--precision", type=click.Choice(["auto", "bf16", "fp32"]), help="Arithmetic of the base.")
+@redact_option
 @json_option
 @click.pass_context
 def serve(context: click.Context, /, as_json: bool, **options: Any) -> None:
@@ -58,6 +59,7 @@ def serve(context: click.Context, /, as_json: bool, **options: Any) -> None:
     if missing:
         names = ", ".join(name.replace("_", "-") for name in missing)
         raise UsageError(f"peftsum serve needs {names}", hint="pip install -c constraints.txt 'peftsum[serve]'")
+    from peftsum.redaction import parse_kinds
     from peftsum.server.limits import Limits
     from peftsum.server.run import Wanted, serve
 
@@ -78,6 +80,7 @@ def serve(context: click.Context, /, as_json: bool, **options: Any) -> None:
             batch=options["batch"],
             timeout_s=options["timeout"],
             body_bytes=int(options["max_body"] * MIB),
+            redact=parse_kinds(options["redact"]) if options["redact"] is not None else (),
         ),
     )
 

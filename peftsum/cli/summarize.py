@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from peftsum.cli.output import json_option, print_json, strategy_option
+from peftsum.cli.output import json_option, print_json, redact_option, strategy_option
+from peftsum.exceptions import UsageError
 
 if TYPE_CHECKING:
     from peftsum.answers import Answer
+    from peftsum.dialogue_input import Dialogue
     from peftsum.flags import Flag
+    from peftsum.redaction import Redactor
 
 EPILOG = """
 Example:
@@ -20,6 +25,7 @@ Example:
     peftsum summarize dialogue.txt --adapter adapters/tiny-summary
     cat dialogue.txt | peftsum summarize - --adapter adapters/tiny-summary --adapter adapters/tiny-topic
     peftsum summarize meeting.txt --adapter adapters/tiny-summary --strategy staged --explain
+    peftsum summarize call.txt --adapter adapters/tiny-summary --redact all,name --restore
 
 A text file holds one dialogue, a turn a line. A .jsonl file holds one a line, under "dialogue".
 """
@@ -30,6 +36,13 @@ A text file holds one dialogue, a turn a line. A .jsonl file holds one a line, u
 @click.option("--adapter", "adapters", multiple=True, help="Adapter folder; several answer side by side.")
 @click.option("--base", help="Base to take instead of the one the adapter names; alone, the untuned base answers.")
 @strategy_option
+@redact_option
+@click.option("--restore", is_flag=True, help="Put the redacted values back into the summaries.")
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    help="Write the redacted values to this file, which you alone can read (mode 0600).",
+)
 @click.option("--explain", is_flag=True, help="Print confidence, suspected errors and supporting turns too.")
 @json_option
 def summarize(
@@ -37,19 +50,38 @@ def summarize(
     adapters: tuple[str, ...],
     base: str | None,
     strategy: Literal["truncate", "staged"] | None,
+    redact: str | None,
+    restore: bool,
+    mapping: Path | None,
     explain: bool,
     as_json: bool,
 ) -> None:
     """Summarize the dialogue in FILE, or on standard input for -."""
+    if redact is None and (restore or mapping is not None):
+        raise UsageError("nothing is redacted that could be restored", hint="pass --redact KINDS, too")
     from peftsum.answers import answer
     from peftsum.dialogue_input import read_dialogues
     from peftsum.generate import Summarizer
+    from peftsum.redaction import parse_kinds
+    from peftsum.targets import warn_unredacted
 
-    dialogues = read_dialogues(file)
+    kinds = parse_kinds(redact) if redact is not None else ()
+    dialogues = read_dialogues(file, kinds)
+    redactors = [d.redactor for d in dialogues if d.redactor is not None]
+    if mapping is not None:
+        _write_mapping(mapping, dialogues)
     summarizer = Summarizer(base, adapters)
     names: list[str | None] = [*summarizer.adapters] or [None]
     texts = [d.dialogue for d in dialogues]
-    answers = {name or summarizer.base: answer(summarizer, texts, name, strategy=strategy) for name in names}
+    for name in names:
+        if (target := summarizer.target(name)) is not None:
+            warn_unredacted(target, kinds)
+    hiding = redactors or None
+    answers = {
+        name or summarizer.base: answer(summarizer, texts, name, strategy=strategy, redactors=hiding) for name in names
+    }
+    if restore:
+        answers = {name: _restored(found, redactors) for name, found in answers.items()}
     if as_json:
         print_json([_row(d.id, {name: row[i] for name, row in answers.items()}) for i, d in enumerate(dialogues)])
         return
@@ -63,6 +95,19 @@ def summarize(
                 click.echo(f"{'':{width}}  {line}")
     for found in answers.values():
         click.echo(found[0].generated_by.mark)
+
+
+def _write_mapping(path: Path, dialogues: Sequence[Dialogue]) -> None:
+    from peftsum.artifacts import write_private_text
+
+    values = {d.id: dict(d.redactor.values) for d in dialogues if d.redactor is not None}
+    write_private_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def _restored(answers: Sequence[Answer], redactors: Sequence[Redactor]) -> list[Answer]:
+    from peftsum.answers import restored
+
+    return [restored(answer, redactor) for answer, redactor in zip(answers, redactors, strict=True)]
 
 
 def _row(identity: str, answers: dict[str, Answer]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import ignore_forecast_option, json_option, print_json, set_option
 
 EPILOG = """
 Example:
@@ -34,6 +34,7 @@ Run the same command again, on this machine or another one, for one more worker 
     show_default=True,
     help="Seconds without a sign of life after which a killed worker's trial is taken up.",
 )
+@ignore_forecast_option
 @set_option
 @json_option
 def sweep(
@@ -43,6 +44,7 @@ def sweep(
     split: str,
     limit: int | None,
     stale_after: int,
+    ignore_forecast: bool,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -61,6 +63,7 @@ def sweep(
         split=split,
         limit=limit,
         stale_after_s=stale_after,
+        ignore_forecast=ignore_forecast,
     )
     page = write_sweep(result, Path(result.folder))
     if as_json:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from peftsum.cli.output import json_option, print_json, set_option
+from peftsum.cli.output import (
+    ignore_forecast_option,
+    json_option,
+    print_json,
+    redact_option,
+    set_option,
+    with_redaction,
+)
 
 if TYPE_CHECKING:
     from peftsum.recipe import Recipe
@@ -20,6 +27,7 @@ Example:
 \b
     peftsum train recipes/tiny/lora.yaml
     peftsum train recipes/lora.yaml --set train.epochs=1 --set data.source=my-dialogues/
+    peftsum train recipes/tiny/lora.yaml --set data.source=calls/ --redact all,name
 """
 
 
@@ -65,14 +73,13 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
 
 @click.command(epilog=EPILOG)
 @click.argument("recipe", type=click.Path(path_type=Path))
+@redact_option
 @set_option
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder; default runs/NAME.")
 @click.option("--adapter-dir", type=click.Path(path_type=Path), help="Adapter folder; default adapters/NAME.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of an unfinished run.")
 @click.option("--force", is_flag=True, help="Train anew; an earlier run is set aside.")
-@click.option(
-    "--ignore-forecast", is_flag=True, help="Train even where the forecast says that the memory cannot suffice."
-)
+@ignore_forecast_option
 @click.option(
     "--nproc",
     type=click.IntRange(min=1),
@@ -85,6 +92,7 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
 @json_option
 def train(
     recipe: Path,
+    redact: str | None,
     overrides: tuple[str, ...],
     run_dir: Path | None,
     adapter_dir: Path | None,
@@ -101,6 +109,7 @@ def train(
     from peftsum.recipe_file import load_recipe
     from peftsum.train import train as train_recipe
 
+    overrides = with_redaction(overrides, redact)
     loaded = load_recipe(recipe, overrides)
     if dry_run:
         _dry_run(loaded, as_json=as_json)
@@ -125,7 +134,7 @@ def train(
     if as_json:
         print_json(record)
         return
-    from peftsum.units import format_bytes, format_count, format_joules, format_seconds
+    from peftsum.units import format_count, format_reading
 
     share = record.trainable_params / record.total_params
     click.echo(
@@ -133,13 +142,10 @@ def train(
     )
     costs = record.train
     if costs is not None:
+        further = [f"{name} " if name in costs.further else "" for name in costs.by_meter()]
         shown = [
-            f"{show(reading.value)}{' (estimate)' if reading.estimated else ''}"
-            for reading, show in (
-                (costs.wall_s, format_seconds),
-                (costs.peak_memory_bytes, format_bytes),
-                (costs.energy_j, format_joules),
-            )
+            f"{name}{format_reading(reading.value, reading.unit)}{' (estimate)' if reading.estimated else ''}"
+            for name, reading in zip(further, costs.by_meter().values(), strict=True)
             if reading.value is not None
         ]
         click.echo(f"cost: {', '.join(shown)}")

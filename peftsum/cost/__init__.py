@@ -13,7 +13,7 @@ from peftsum.registry import Registry
 
 METERS: Registry[type[Meter]] = Registry(
     "meter",
-    {  # field of Readings: the meter that fills it
+    {  # name of a reading (a field of Readings, or a name in its `further`): the meter that gives it
         "wall_s": WallMeter,
         "peak_memory_bytes": MemoryMeter,
         "energy_j": EnergyMeter,

@@ -44,6 +44,11 @@ def combine(first: Readings, second: Readings) -> Readings:
         memory_over_start_bytes=optional(first.memory_over_start_bytes, second.memory_over_start_bytes, max),
         memory_parts={name: max(size for other, size in sizes if other == name) for name, _ in sizes},
         codecarbon_j=optional(first.codecarbon_j, second.codecarbon_j, _plus),
+        further={
+            name: found
+            for name in [*first.further, *(name for name in second.further if name not in first.further)]
+            if (found := optional(first.further.get(name), second.further.get(name), _joint(name, first, second)))
+        },
     )
 
 
@@ -72,6 +77,7 @@ def side_by_side(readings: Sequence[tuple[int, Readings]]) -> Readings:
             "energy_j": partless[0] if partless else total(parts),
             "idle_energy_j": apart if main.idle_energy_j else None,
             "codecarbon_j": None,
+            "further": _further_side_by_side(every),
         }
     )
 
@@ -88,6 +94,23 @@ def _of_machines(readings: Sequence[tuple[int, Readings]]) -> list[Reading]:
             elif WHOLE not in part.scope:
                 found[key] = add(found[key], part.model_copy(update={"scope": found[key].scope}), PARTS)
     return list(found.values())
+
+
+def _joint(name: str, first: Readings, second: Readings) -> Callable[[float, float], float]:
+    """Return how an added meter's readings are put together: bytes are peaks, seconds and joules add up."""
+    known = first.further.get(name) or second.further[name]
+    return max if known.unit == "B" else _plus
+
+
+def _further_side_by_side(every: Sequence[Readings]) -> dict[str, Reading]:
+    """Return the readings of added meters for all processes; one that a process lacks is not measured."""
+    found: dict[str, Reading] = {}
+    for name in dict.fromkeys(name for costs in every for name in costs.further):
+        known = [costs.further[name] for costs in every if name in costs.further]
+        gaps = [unmeasured(known[0].unit, "a process", "it did not record it")] * (len(every) - len(known))
+        highest = _highest([*known, *gaps]) if known[0].unit == "B" else total([*known, *gaps])
+        found |= {} if highest is None else {name: highest}
+    return found
 
 
 def _highest(readings: Sequence[Reading | None]) -> Reading | None:

@@ -6,6 +6,10 @@ them: ``owid-2024`` the carbon intensity in Our World in Data's energy data of J
 means of what a country generates, over the life cycle of its power plants; trade with neighbours, the hour and the
 marginal plant are not in them. Two rows that could not be right were left out: the Central African Republic's 0, and
 one of 2009.
+
+Checked on 27 November 2026 against ``data/output/average-intensities.json`` of github.com/thegreenwebfoundation/co2.js:
+all 88 rows of 2024 are those of its commit 6628f83f, rounded to a tenth; of the older 211 the 81 whose country and year
+stand in the first half of that file at commit 03b5e45f are the same too. The other 130 were not verified.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Measurement:
     Args:
         cost: the recipe's wishes.
         device: where the phase runs, "cpu" or "cuda[:i]".
-        meters: field of Readings to the meter that fills it.
+        meters: name of a reading to the meter that gives it; names that are no field of Readings stand in ``further``.
     """
 
     def __init__(self, cost: Cost, device: str, meters: Mapping[str, type[Meter]]) -> None:
@@ -82,6 +82,7 @@ class Measurement:
         for name, meter in self._meters.items():
             if name not in self._failures:
                 found |= self._details(meter)
+        found["further"] = {name: found.pop(name) for name in self._meters if name not in Readings.model_fields}
         self._readings = Readings.model_validate(found | {"memory_parts": self._memory_parts})
 
     def _details(self, meter: Meter) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def measure(cost: Cost, device: str, meters: Mapping[str, type[Meter]] = METERS)
     Args:
         cost: the recipe's wishes.
         device: where the block runs, "cpu" or "cuda[:i]"; CUDA is synchronised before clocks and counters are read.
-        meters: field of Readings to the meter that fills it.
+        meters: name of a reading to the meter that gives it; names that are no field of Readings stand in ``further``.
     """
     measurement = Measurement(cost, device, meters)
     try:

@@ -64,6 +64,13 @@ class Readings(Record):
     """Bytes of the parts that torch can count ("weights", "gradients", …); of a training, after its first step."""
     codecarbon_j: Reading | None = None
     """codecarbon's figure for the same phase, where the recipe asks for it: a check, in no sum."""
+    further: dict[str, Reading] = Field(default_factory=dict)
+    """What meters besides those of time, memory and energy read, by their names in ``METERS``."""
+
+    def by_meter(self) -> dict[str, Reading]:
+        """Return every meter's reading by its name in ``METERS``."""
+        main = {"wall_s": self.wall_s, "peak_memory_bytes": self.peak_memory_bytes, "energy_j": self.energy_j}
+        return main | self.further
 
 
 def untrained() -> Readings:

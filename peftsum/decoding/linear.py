@@ -17,6 +17,10 @@ from torch.nn import functional
 from peftsum.bank import RowGroups, SharedInput
 from peftsum.engine.projection import factor_of
 
+MERGE_POSITIONS = (
+    256  # of one adapter from which W + s·BA, formed anew for a batch, costs less than the update beside it
+)
+
 
 @dataclass
 class Part:
@@ -91,7 +95,7 @@ class Projection:
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = list(parts)
         self.stack([part.stack for part in self.parts])
-        self._packed: torch.Tensor | None = None
+        self._packed: list[torch.Tensor] = []
         self._widths: list[int] = []
 
     def stack(self, stacks: Sequence[tuple[torch.Tensor, torch.Tensor] | None]) -> None:
@@ -107,21 +111,24 @@ class Projection:
         """Bytes of the weights that :meth:`pack` would lay out anew."""
         return sum(part.weight.nbytes for part in self.parts if part.weight is not None)
 
-    def pack(self) -> None:
-        """Lay the weights out side by side in oneDNN's order; a layer that only its module can compute stays as it is.
+    def pack(self, *, apart: bool = False) -> None:
+        """Lay the weights out in oneDNN's order; a layer that only its module can compute stays as it is.
 
         The copies cost as much memory as the weights.
+
+        Args:
+            apart: each layer for itself, for :meth:`gated`; else side by side, which is faster for a few rows.
         """
-        weights = [part.weight for part in self.parts]
-        if any(w is None or w.dtype not in {torch.float32, torch.bfloat16} for w in weights):
+        weights = [part.weight.detach() for part in self.parts if part.weight is not None]
+        if len(weights) < len(self.parts) or any(w.dtype not in {torch.float32, torch.bfloat16} for w in weights):
             return
-        self._widths = [w.shape[0] for w in weights if w is not None]
-        whole = torch.cat([w.detach() for w in weights if w is not None]) if len(weights) > 1 else weights[0]
-        assert whole is not None, "a projection has parts"
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(whole.detach().contiguous())
-        self._dtype = whole.dtype
+        whole = weights if apart or len(weights) == 1 else [torch.cat(weights)]
+        self._packed = [torch.ops.mkldnn._reorder_linear_weight(w.contiguous()) for w in whole]
+        self._widths = [w.shape[0] for w in weights]
+        self._dtype = weights[0].dtype
         for part in self.parts:
-            part.weight = None  # a merged one's memory is free
+            if part.weight is not getattr(part.module, "weight", None):
+                part.weight = None  # a merged one's memory is free
 
     def __call__(self, x: torch.Tensor, rows: RowGroups | None = None) -> tuple[torch.Tensor, ...]:
         """Return (…, out) a layer.
@@ -130,6 +137,8 @@ class Projection:
             x: (rows, in) or (rows, positions, in).
             rows: the adapter of each row, where the layers have stacked updates.
         """
+        if rows is not None and self._merges(x, rows):
+            return tuple(functional.linear(x, weight) for weight in self._weights(rows))
         outs = self._base(x)
         for y, part in zip(outs, self.parts, strict=True):
             if part.down is not None and part.up is not None:
@@ -138,14 +147,76 @@ class Projection:
             rows.add_update(outs, x, self.update)
         return outs
 
+    def plus(self, states: torch.Tensor, x: torch.Tensor, rows: RowGroups | None = None) -> torch.Tensor:
+        """Return states + y, of a projection of one layer, in one pass over memory where oneDNN has that.
+
+        Args:
+            states: (…, out).
+            x: (…, in).
+            rows: as in a call.
+        """
+        if self._fusable(x, rows):
+            return _fused(x, states, self._weights(rows)[0], "add")
+        return states + self(x, rows)[0]
+
+    def gated(self, x: torch.Tensor, rows: RowGroups | None = None) -> torch.Tensor | None:
+        """Return gelu(y₀) · y₁ of two layers, (…, out), where oneDNN has that in the products; else None.
+
+        Args:
+            x: (…, in).
+            rows: as in a call.
+        """
+        if len(self.parts) != 2 or not self._fusable(x, rows):
+            return None
+        weights = self._weights(rows)
+        if len(weights) != 2:
+            return None
+        gate = torch.ops.mkldnn._linear_pointwise(x, weights[0], None, "gelu", [], "tanh")
+        return _fused(x, gate, weights[1], "mul")
+
     def _base(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        if self._packed is not None:
-            whole = torch.ops.mkldnn._linear_pointwise(x.to(self._dtype), self._packed, None, "none", [], "")
-            return torch.split(whole, self._widths, dim=-1) if len(self._widths) > 1 else (whole,)
+        if self._packed:
+            x = x.to(self._dtype)
+            outs = [torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], "") for w in self._packed]
+            return torch.split(outs[0], self._widths, dim=-1) if len(outs) < len(self.parts) else tuple(outs)
         return tuple(
             part.module(x) if part.weight is None else functional.linear(x.to(part.weight.dtype), part.weight)
             for part in self.parts
         )
+
+    def _fusable(self, x: torch.Tensor, rows: RowGroups | None) -> bool:
+        """Tell whether the layers are nothing but weights in oneDNN's order, or merged for this call, in fp32."""
+        if not self._packed or self._dtype != torch.float32 or any(part.down is not None for part in self.parts):
+            return False
+        return rows is None or self.update is None or self._merges(x, rows)
+
+    def _merges(self, x: torch.Tensor, rows: RowGroups) -> bool:
+        """Tell whether one adapter has positions enough here, on a CPU in fp32, that W + s·BA is formed for them."""
+        return (
+            rows.only is not None
+            and self.update is not None
+            and x.dim() == 3
+            and x.shape[0] * x.shape[1] >= MERGE_POSITIONS
+            and x.device.type == "cpu"
+            and all(part.weight is not None and part.weight.dtype == torch.float32 for part in self.parts)
+        )
+
+    def _weights(self, rows: RowGroups | None) -> list[torch.Tensor]:
+        """Return the packed weights, or those of one adapter merged where rows have one."""
+        if rows is None or self.update is None:
+            return self._packed
+        weights: list[Any] = [part.weight for part in self.parts]
+        update, slot = self.update, rows.only
+        downs = torch.split(update.down[slot], update.ranks)
+        for which, down, up in zip(update.which, downs, update.ups, strict=True):
+            weights[which] = torch.addmm(weights[which], up[slot].t(), down)
+        return weights
+
+
+def _fused(x: torch.Tensor, other: torch.Tensor, weight: torch.Tensor, kind: str) -> torch.Tensor:
+    """Return x Wᵀ + other ("add") or x Wᵀ · other ("mul")."""
+    y: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, weight, None, kind)
+    return y
 
 
 def can_pack(device: torch.device) -> bool:

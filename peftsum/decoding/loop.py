@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ from peftsum.recipe import Generation
 if TYPE_CHECKING:
     from peftsum.bank import StackedFactors
 
-BUCKET_RATIO = 0.6  # of the shortest source to the longest of those that share caches, once they fill a batch
+RESHAPE_RATIO = 0.75  # of the longest source in progress or next to what the caches are made for: below, more rows fit
+MOST_ROWS = 256  # side by side: the caches of the summaries themselves grow with them
 ENCODE_TOKENS = 2048  # source positions the encoder takes at once on a CPU: what it computes stays near its caches
 REFILL_SHARE = 0.25  # of the rows must be free before more dialogues are encoded, for it takes some at once
 MANY_TOKENS = 4096  # source positions from which merging and packing weights pay for themselves
@@ -56,63 +58,79 @@ def run(
         done: called with how many more are finished.
     """
     found: dict[int, Decoded] = {}
-    for bucket in length_buckets(request.sources, BUCKET_RATIO, batch_tokens // request.generation.num_beams):
-        for member, decoded in _run_bucket(plan, request, factors, batch_tokens, bucket):
-            found[member] = decoded
-            done(1)
+    for member, decoded in _Loop(plan, request, factors, batch_tokens).summaries():
+        found[member] = decoded
+        done(1)
     return [found[i] for i in range(len(request.sources))]
 
 
-def length_buckets(sources: Sequence[Sequence[int]], ratio: float, budget: int) -> list[list[int]]:
-    """Return indices by length, longest first, cut where a length falls under ``ratio`` of its bucket's longest.
+class _Loop:
+    """Summaries in progress and dialogues that wait, longest first; what is left is shorter, and makes more rows."""
 
-    A bucket is not cut before it fills a batch: few rows at once cost more than short ones beside long ones. Equal
-    sources stand side by side, so that the encoder meets them at once.
+    def __init__(self, plan: Plan, request: Request, factors: StackedFactors | None, batch_tokens: int) -> None:
+        generation, config = request.generation, plan.config
+        self._plan, self._request, self._factors = plan, request, factors
+        self._budget = batch_tokens // generation.num_beams
+        sources = request.sources
+        # equal sources stand side by side, so that the encoder meets them at once
+        self._waiting = deque(sorted(range(len(sources)), key=lambda i: (-len(sources[i]), *sources[i])))
+        longest = len(sources[self._waiting[0]])
+        self._encoder = Encoder(plan, longest)
+        adapters = factors.adapters if factors is not None else 0
+        rows, most = self._rows_for(longest), self._rows_for(len(sources[self._waiting[-1]]))
+        self._state = DecoderState(plan, rows, generation.num_beams, longest, generation.max_new_tokens, adapters)
+        rules = Constraints(generation, eos_ids(config.eos_token_id), forced=request.ends is not None)
+        kind = Greedy if generation.num_beams == 1 else Beams
+        start = config.decoder_start_token_id
+        self._search = kind(self._state, rules, start, most, generation.max_new_tokens, scored=request.scored)
 
-    Args:
-        sources: token ids.
-        ratio: of the shortest to the longest.
-        budget: positions of a batch, padding included.
-    """
-    buckets: list[list[int]] = []
-    for index in sorted(range(len(sources)), key=lambda i: (-len(sources[i]), *sources[i])):
-        longest = len(sources[buckets[-1][0]]) if buckets else 0
-        if not buckets or (len(sources[index]) < ratio * longest and len(buckets[-1]) * longest >= budget):
-            buckets.append([])
-        buckets[-1].append(index)
-    return buckets
+    def summaries(self) -> Iterator[tuple[int, Decoded]]:
+        """Run to the end; each summary comes when it is finished."""
+        state = self._state
+        while self._waiting or len(state):
+            self._reshape()
+            free, left = state.groups - len(state), len(self._waiting)
+            if left and (free >= REFILL_SHARE * state.groups or free >= left or not len(state)):
+                self._admit([self._waiting.popleft() for _ in range(min(free, left))])
+            yield from self._search.step()
 
+    def _rows_for(self, longest: int) -> int:
+        """Return how many summaries go side by side."""
+        return min(len(self._request.sources), MOST_ROWS, max(1, self._budget // longest))
 
-def _run_bucket(
-    plan: Plan, request: Request, factors: StackedFactors | None, batch_tokens: int, bucket: list[int]
-) -> Iterator[tuple[int, Decoded]]:
-    generation, config = request.generation, plan.config
-    longest = len(request.sources[bucket[0]])
-    capacity = min(len(bucket), max(1, batch_tokens // longest // generation.num_beams))
-    adapters = factors.adapters if factors is not None else 0
-    state = DecoderState(plan, capacity, generation.num_beams, longest, generation.max_new_tokens, adapters)
-    rules = Constraints(generation, eos_ids(config.eos_token_id), forced=request.ends is not None)
-    kind = Greedy if generation.num_beams == 1 else Beams
-    start = config.decoder_start_token_id
-    search = kind(state, rules, start, capacity, generation.max_new_tokens, scored=request.scored)
-    encoder = Encoder(plan, longest)
-    waiting = iter(bucket)
-    left = len(bucket)
-    while left or len(state):
-        free = capacity - len(state)
-        if left and (free >= REFILL_SHARE * capacity or free >= left or not len(state)):
-            for members in _encoder_batches(plan, request, [next(waiting) for _ in range(min(free, left))]):
-                slots = [request.slots[i] if request.slots is not None else 0 for i in members]
-                encode_into(state, encoder, [request.sources[i] for i in members], slots, factors)
-                search.admit(members, [request.ends[i] for i in members] if request.ends is not None else None)
-                left -= len(members)
-        yield from search.step()
+    def _reshape(self) -> None:
+        """Give caches that have become too long for what is in them, and what comes, the shape for it."""
+        if not self._waiting:
+            return
+        longest = max([len(self._request.sources[self._waiting[0]]), *self._state.lengths])
+        rows = self._rows_for(longest)
+        if longest < RESHAPE_RATIO * self._state.longest_source and rows > self._state.groups:
+            self._state.reshape(rows, longest)
 
+    def _admit(self, members: list[int]) -> None:
+        request = self._request
+        for some in self._encoder_batches(members):
+            slots = [request.slots[i] if request.slots is not None else 0 for i in some]
+            encode_into(self._state, self._encoder, [request.sources[i] for i in some], slots, self._factors)
+            self._search.admit(some, [request.ends[i] for i in some] if request.ends is not None else None)
 
-def _encoder_batches(plan: Plan, request: Request, members: list[int]) -> Iterator[list[int]]:
-    """Cut dialogues, longest first, into batches for the encoder."""
-    budget = ENCODE_TOKENS if plan.device.type == "cpu" else 4 * ENCODE_TOKENS
-    while members:
-        count = max(1, budget // len(request.sources[members[0]]))
-        yield members[:count]
-        members = members[count:]
+    def _encoder_batches(self, members: list[int]) -> Iterator[list[int]]:
+        """Cut dialogues, longest first, into batches for the encoder: on a CPU of one adapter each.
+
+        There a few hundred positions fill the processor, and one adapter can be merged for them.
+        """
+        alone = self._plan.device.type == "cpu" and self._factors is not None and self._factors.touches("encoder.")
+        slots = self._request.slots
+        if alone and slots is not None:
+            by_slot: dict[int, list[int]] = {}
+            for member in members:
+                by_slot.setdefault(slots[member], []).append(member)
+            groups = list(by_slot.values())
+        else:
+            groups = [members]
+        budget = ENCODE_TOKENS if self._plan.device.type == "cpu" else 4 * ENCODE_TOKENS
+        for group in groups:
+            while group:
+                count = max(1, budget // len(self._request.sources[group[0]]))
+                yield group[:count]
+                group = group[count:]

@@ -53,14 +53,15 @@ class FeedForward:
 
     def __call__(self, states: torch.Tensor, rows: Any) -> torch.Tensor:
         """Return states plus the layer's output, (…, d_model)."""
-        inner = self.inputs(self.norm(states), rows)
-        if isinstance(self.act, NewGELUActivation):
-            hidden = functional.gelu(inner[0], approximate="tanh")
-        else:
-            hidden = self.act(inner[0])
-        if len(inner) == 2:
-            hidden = hidden * inner[1]
-        return states + self.output(hidden, rows)[0]
+        normed = self.norm(states)
+        fast = isinstance(self.act, NewGELUActivation)
+        hidden = self.inputs.gated(normed, rows) if fast else None
+        if hidden is None:
+            inner = self.inputs(normed, rows)
+            hidden = functional.gelu(inner[0], approximate="tanh") if fast else self.act(inner[0])
+            if len(inner) == 2:
+                hidden = hidden * inner[1]
+        return self.output.plus(states, hidden, rows)
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,9 @@ class Plan:
         self.head = Projection([self._part(net.lm_head, "lm_head")])
         self.dtype = self.decoder_norm.weight.dtype
         if many and can_pack(self.device) and sum(p.weight_bytes for p in self._projections()) <= PACK_BYTES:
+            apart = [layer.feed_forward.inputs for layer in self.encoder]  # many rows at once: worth fusing
             for projection in self._projections():
-                projection.pack()
+                projection.pack(apart=projection in apart)
 
     @property
     def heads(self) -> tuple[int, int]:

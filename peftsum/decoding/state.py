@@ -34,20 +34,34 @@ class DecoderState:
     def __init__(
         self, plan: Plan, groups: int, beams: int, longest_source: int, longest_output: int, adapters: int = 0
     ) -> None:
-        self._plan, self._beams, self._adapters = plan, beams, adapters
-        heads, width = plan.heads
-        layers = len(plan.decoder)
-        options: dict[str, Any] = {"dtype": plan.dtype, "device": plan.device}
-        self._own = torch.zeros(2, layers, groups * beams, heads, longest_output, width, **options)
-        self._cross = torch.zeros(2, layers, groups, heads, longest_source, width, **options)
-        self._hidden = torch.zeros(groups, longest_source, **options)  # -inf beyond a source's end
-        self._lengths: list[int] = []
+        self._plan, self._beams, self._adapters, self._longest_output = plan, beams, adapters, longest_output
+        self._allocate(groups, longest_source)
+        self.lengths: list[int] = []
+        """Tokens of each group's source."""
         self._slots: list[int] = []
         self._by_position = _bias_by_position(plan, longest_output)
         self._rows: RowGroups | None = None
 
+    def _allocate(self, groups: int, longest_source: int) -> None:
+        heads, width = self._plan.heads
+        layers = len(self._plan.decoder)
+        options: dict[str, Any] = {"dtype": self._plan.dtype, "device": self._plan.device}
+        self._own = torch.zeros(2, layers, groups * self._beams, heads, self._longest_output, width, **options)
+        self._cross = torch.zeros(2, layers, groups, heads, longest_source, width, **options)
+        self._hidden = torch.zeros(groups, longest_source, **options)  # -inf beyond a source's end
+
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self.lengths)
+
+    @property
+    def groups(self) -> int:
+        """Most groups at once."""
+        return self._hidden.shape[0]
+
+    @property
+    def longest_source(self) -> int:
+        """Most tokens of a source."""
+        return self._hidden.shape[1]
 
     @property
     def device(self) -> torch.device:
@@ -73,9 +87,23 @@ class DecoderState:
         positions = torch.arange(self._hidden.shape[1], device=self._plan.device)
         beyond = positions >= torch.tensor(lengths, device=self._plan.device)[:, None]
         self._hidden[first : first + count] = torch.zeros_like(self._hidden[:count]).masked_fill_(beyond, HIDDEN)
-        self._lengths += lengths
+        self.lengths += lengths
         self._slots += slots
         self._rows = None
+
+    def reshape(self, groups: int, longest_source: int) -> None:
+        """Make room for more groups of shorter sources; those in progress stay.
+
+        Args:
+            groups: most groups at once, no fewer than are in progress.
+            longest_source: no less than the sources in progress have.
+        """
+        count, rows, longest = len(self), len(self) * self._beams, max(self.lengths, default=0)
+        own, cross, hidden = self._own, self._cross, self._hidden
+        self._allocate(groups, longest_source)
+        self._own[:, :, :rows] = own[:, :, :rows]
+        self._cross[:, :, :count, :, :longest] = cross[:, :, :count, :, :longest]
+        self._hidden[:count] = hidden[:count, :longest_source]
 
     def leave(self, groups: Sequence[int]) -> list[tuple[int, int]]:
         """Let groups go and return the moves (to, from) that closed the gaps; what is kept beside must move alike."""
@@ -85,12 +113,12 @@ class DecoderState:
         moves = list(zip(sorted(g for g in gone if g < staying), movers, strict=True))
         if moves:
             to, source = ([move[side] for move in moves] for side in (0, 1))
-            longest = max(self._lengths[i] for i in source)
+            longest = max(self.lengths[i] for i in source)
             self._cross[:, :, to, :, :longest] = self._cross[:, :, source, :, :longest]
             self._hidden[to] = self._hidden[source]
             own = self._own.view(*self._own.shape[:2], -1, self._beams, *self._own.shape[3:])
             own[:, :, to] = own[:, :, source]
-        for values in (self._lengths, self._slots):
+        for values in (self.lengths, self._slots):
             for to_, from_ in moves:
                 values[to_] = values[from_]
             del values[staying:]
@@ -139,20 +167,20 @@ class DecoderState:
         scores = torch.matmul(q.transpose(1, 2), keys.transpose(2, 3))  # (rows, heads, tokens, keys)
         mixed = torch.matmul(torch.softmax(scores + bias, dim=-1), values)
         mixed = mixed.transpose(1, 2).reshape(count * tokens, heads * width)
-        return states + layer.own.output(mixed, rows)[0]
+        return layer.own.output.plus(states, mixed, rows)
 
     def _cross_attention(self, layer: DecoderLayer, i: int, states: torch.Tensor, rows: Any) -> torch.Tensor:
         heads, width = self._plan.heads
-        groups, longest = len(self), max(self._lengths)
+        groups, longest = len(self), max(self.lengths)
         (q,) = layer.cross.queries(layer.cross.norm(states), rows)
         q = q.view(groups, -1, heads, width).transpose(1, 2)  # beams and their tokens are queries of one source
         keys, values = (cache[:groups, :, :longest] for cache in self._cross[:, i])
         scores = torch.matmul(q, keys.transpose(2, 3))  # (groups, heads, rows a group, source)
-        if min(self._lengths) < longest:
+        if min(self.lengths) < longest:
             scores += self._hidden[:groups, None, None, :longest]
         mixed = torch.matmul(torch.softmax(scores, dim=-1), values)
         mixed = mixed.transpose(1, 2).reshape(-1, heads * width)
-        return states + layer.cross.output(mixed, rows)[0]
+        return layer.cross.output.plus(states, mixed, rows)
 
     def groups_of(self, slots: Sequence[int]) -> RowGroups | None:
         """Return which rows go with which stacked adapters, None where no row has one of its own."""

@@ -12,9 +12,9 @@ KEEP_BYTES = (1 << 31) - 1
 LARGEST_MMAP_BYTES = 1 << 25  # DEFAULT_MMAP_THRESHOLD_MAX on 64 bits: glibc refuses more
 
 # A compiled kernel with its scratch for each shape of a bf16 product, in torch's and in oneDNN's own cache of 1 024.
-# Packed batches bring new shapes in every step, which rarely come again: measured, 40 steps of builtin:tiny peak at
-# 1 698 MiB with caches of 1 024 and at 779 with 64, in as many CPU seconds (19.2 and 18.7).
-KERNEL_CACHES = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+# Packed batches bring new shapes in every step, which rarely come again, but come in each layer of it: where a step has
+# more than are kept, each layer compiles them anew; more are memory for little (docs/performance.md, "Kernels kept").
+KERNEL_CACHES = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 
 
 def bound_kernel_caches() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 from peftsum.engine.place import kind_of
 
@@ -25,6 +29,53 @@ def blocked_cross_entropy(states: torch.Tensor, head: torch.Tensor, labels: torc
     """
     total: torch.Tensor = _BlockedCrossEntropy.apply(states, head, labels)  # type: ignore[no-untyped-call]
     return total
+
+
+@dataclass(frozen=True)
+class Soft:
+    """What a teacher expects at the real targets of a batch; its logits are made block by block."""
+
+    states: torch.Tensor
+    """(positions, the teacher's d_model), scaled as its head reads them."""
+    head: nn.Module
+    weight: float
+    """Of the teacher in the loss."""
+    temperature: float
+
+
+def blocked_distillation(states: torch.Tensor, head: nn.Module, labels: torch.Tensor, soft: Soft) -> torch.Tensor:
+    """Return ``(1 - w) CE + w T² KL(teacher || student)`` summed over all positions, in nats, as fp32.
+
+    T² keeps the gradients' size as T grows (Hinton, Vinyals and Dean 2015, section 2). The logits of a block are
+    computed anew in the backward pass, and those of all blocks are never in memory together.
+
+    Args:
+        states: (positions, d_model), the decoder's output at real targets.
+        head: from states to logits.
+        labels: (positions,), no ignored ones.
+        soft: the teacher's side.
+    """
+    block = BLOCK.get(kind_of(states), GPU_BLOCK)
+    total = torch.zeros((), dtype=torch.float32, device=states.device)
+    for start in range(0, states.shape[0], block):
+        part = slice(start, start + block)
+        found: torch.Tensor = checkpoint(
+            _distilled, states[part], head, labels[part], soft.states[part], soft, use_reentrant=False
+        )
+        total = total + found
+    return total
+
+
+def _distilled(
+    states: torch.Tensor, head: nn.Module, labels: torch.Tensor, teacher_states: torch.Tensor, soft: Soft
+) -> torch.Tensor:
+    logits = head(states).float()  # (block, vocabulary)
+    with torch.no_grad():
+        expected = (soft.head(teacher_states).float() / soft.temperature).log_softmax(-1)
+        entropy = -(expected.exp() * expected).sum()
+    hard: torch.Tensor = cross_entropy(logits, labels, reduction="sum")
+    soft_part: torch.Tensor = -(expected.exp() * (logits / soft.temperature).log_softmax(-1)).sum() - entropy
+    return (1 - soft.weight) * hard + soft.weight * soft.temperature**2 * soft_part
 
 
 class _BlockedCrossEntropy(torch.autograd.Function):

@@ -12,6 +12,8 @@ from peftsum.engine.segments import Segments
 if TYPE_CHECKING:
     import torch
 
+    from peftsum.engine.loss import Soft
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -27,6 +29,8 @@ class Packed:
     target_lengths: tuple[int, ...]
     encoded: torch.Tensor | None = None
     """(1, source tokens, d_model): the encoder's states where they are known, and it need not run."""
+    soft: Soft | None = None
+    """What a teacher expects, where there is one."""
 
     @property
     def encoder(self) -> Segments:

@@ -12,7 +12,7 @@ class Engine(Section):
 
     packing: Literal["auto"] | bool = "auto"
     """Dialogues lie end to end in one row without padding, and none attends to another. `auto` packs on a CPU, where
-    it was measured to be the faster way, and pads length-grouped batches on a GPU."""
+    it is faster in fp32 and about as fast in bf16 (docs/performance.md), and pads length-grouped batches on a GPU."""
     fused: bool = True
     """The LoRA update inside the layer's own matrix product, norm and gated GELU in fewer passes over memory."""
     real_targets: bool = True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from peftsum.cost.forecast import Forecast
 from peftsum.cost.limits import free_gpu_bytes, free_ram_bytes
 from peftsum.exceptions import MisfitError
-from peftsum.forecast.changes import ForecastOf, changes_that_fit
+from peftsum.forecast.changes import ForecastOf, PeakOf, changes_that_fit
 from peftsum.forecast.devices import target_here
 from peftsum.forecast.plan import forecaster
 from peftsum.forecast.target import Target
@@ -31,6 +31,8 @@ class Expected:
     """This machine, with the memory that it has to give now."""
     forecast_of: ForecastOf
     """Forecasts other recipes of the same data here."""
+    peak_of: PeakOf | None = None
+    """The peak of that alone, in less time."""
 
 
 def expect(prepared: Prepared, device: str) -> Expected | None:
@@ -44,7 +46,7 @@ def expect(prepared: Prepared, device: str) -> Expected | None:
         target = target_here(device)
         target = target.model_copy(update={"memory_bytes": _free_bytes(device)})
         forecast_of = forecaster(target, prepared, "the recipe's data", timing_s=TIMING_S)
-        return Expected(forecast_of(prepared.recipe), target, forecast_of)
+        return Expected(forecast_of(prepared.recipe), target, forecast_of, forecast_of.peak)
     except Exception as error:  # whatever it is, it is no reason not to train
         logger.info("no forecast: %s: %s", type(error).__name__, error)
         logger.debug("no forecast", exc_info=True)
@@ -68,9 +70,9 @@ def refuse_misfit(expected: Expected, recipe: Recipe) -> None:
 
 
 def _remedy(expected: Expected, recipe: Recipe) -> str:
-    anyway = "`peftsum train RECIPE --ignore-forecast` trains all the same"
+    anyway = "`--ignore-forecast` trains all the same"
     try:
-        changes = changes_that_fit(recipe, expected.target, expected.forecast_of, most=1)
+        changes = changes_that_fit(recipe, expected.target, expected.forecast_of, most=1, peak_of=expected.peak_of)
     except Exception as error:  # the refusal stands without it
         logger.debug("no change found: %s", error)
         return anyway

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from peftsum.cost.forecast import Forecast
 from peftsum.exceptions import UsageError
 from peftsum.forecast.bases import least_weight_bytes
-from peftsum.forecast.changes import ForecastOf
+from peftsum.forecast.changes import ForecastOf, PeakOf, peak_alone
 from peftsum.forecast.moves import Settings, family_of, halved_budgets, with_settings
 from peftsum.forecast.target import Target
 from peftsum.forecast.verdict import judge
@@ -44,21 +44,29 @@ class Choice:
     forecast: Forecast
 
 
-def choose(recipe: Recipe, target: Target, forecast_of: ForecastOf, longest_s: float = LONGEST_S) -> Choice:
+def choose(
+    recipe: Recipe,
+    target: Target,
+    forecast_of: ForecastOf,
+    longest_s: float = LONGEST_S,
+    peak_of: PeakOf | None = None,
+) -> Choice:
     """Return the best recipe that surely fits: the high end of its peak leaves a twentieth of the device's memory.
 
     Args:
         recipe: gives data, prompt, adapter, epochs and the tokens of a step; base, method, quantization, batches and
             checkpointing are searched.
         target: the device.
-        forecast_of: called once a recipe that comes into question.
+        forecast_of: called for recipes that fit.
         longest_s: most seconds that the training may take.
+        peak_of: the peak of that forecast alone, where it is had in less time.
 
     Raises:
         UsageError: nothing fits, or the device's memory is not known.
     """
     if target.memory_bytes is None:
         raise UsageError(f"the memory of {target.title} is not known", hint="name a size, for example --gpu 8GB")
+    peak_of = peak_of or peak_alone(forecast_of)
     memory_bytes = int(target.memory_bytes * (1 - HEADROOM))
     least_bytes = float("inf")
     for settings in _ways(recipe, target):
@@ -71,14 +79,15 @@ def choose(recipe: Recipe, target: Target, forecast_of: ForecastOf, longest_s: f
             continue
         logger.info("trying %s, %s, quantize: %s", way.model.base, way.method.label(), way.model.quantize)
         for sizes in _sizes(way):
-            least = forecast_of(sizes[-1])
-            least_bytes = min(least_bytes, least.peak_memory_bytes.high)
-            if judge(least.peak_memory_bytes, memory_bytes) != "fits":
+            least = peak_of(sizes[-1])
+            least_bytes = min(least_bytes, least.high)
+            if judge(least, memory_bytes) != "fits":
                 continue
             for candidate in sizes:
-                forecast = forecast_of(candidate)
-                if judge(forecast.peak_memory_bytes, memory_bytes) == "fits" and _in_time(forecast, longest_s):
-                    return Choice(candidate, forecast)
+                if judge(peak_of(candidate), memory_bytes) == "fits":
+                    forecast = forecast_of(candidate)
+                    if _in_time(forecast, longest_s):
+                        return Choice(candidate, forecast)
     raise UsageError(
         f"no training of {recipe.model.base} or its kin fits {target.title} in time: the least is "
         f"{format_bytes(least_bytes)} of {format_bytes(memory_bytes)}",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from peftsum.cost.forecast import Amount, Forecast
+from peftsum.cost.forecast import Amount, Forecast, MemoryItem
+from peftsum.exceptions import UsageError
 from peftsum.forecast.bases import base_config
 from peftsum.forecast.memory import memory_items, total
 from peftsum.forecast.speed import BUDGET_S, energy, step_seconds
@@ -32,20 +33,23 @@ def forecast(
         HubError: the base's sizes are not shipped here, and the Hub cannot be reached.
         RecipeError: the method does not fit the base.
         DataError: the recipe's data is not there or has bad rows.
+        UsageError: it has a teacher, whose weights and forward pass are not counted.
     """
+    if recipe.train.objective.kind != "plain":
+        raise UsageError(
+            f"train.objective: {recipe.train.objective.kind} is not forecast: its teacher takes memory and time, too",
+            hint="--set train.objective.kind=plain forecasts the rest; add the teacher's weights and its forward pass",
+        )
     if workload is None:
         plain = base_config(recipe.model)[0].model_type == "t5"
         workload = workload_of(recipe, target.kind, plain_t5=plain)
-    bf16 = arithmetic_is_bf16(recipe, target)
     batch = heaviest(recipe, workload)
-    cost = counted_step(recipe, batch, target.kind, bf16, workload)
-    items = memory_items(cost, target.kind, tokens_held=workload.tokens_held)
-    peak = total([item.amount for item in items], "one step on fake tensors, calibrated against real runs")
+    cost, items, peak = _memory(recipe, target, workload, batch)
     weigh = _weigher(recipe)
     mean = sum(map(weigh, workload.batches)) / len(workload.batches) / weigh(batch)
     step_s = step_seconds(cost, target, workload.batches_a_step, mean, timing_s)
     wall_s = None
-    if step_s is not None:
+    if step_s is not None and workload.steps:  # without the data their number is not known, and no time is 0
         work = sum(op.flops * count for op, count in cost.work.items())
         wall_s = wall_seconds(recipe, workload, step_s, work * mean * workload.batches_a_step)
     return Forecast(
@@ -56,8 +60,27 @@ def forecast(
         step_s=step_s,
         wall_s=wall_s,
         energy_j=energy(recipe, target, wall_s, peak.value) if wall_s is not None else None,
-        notes=tuple(_notes(recipe, target, workload, cost)),
+        notes=tuple(_notes(recipe, target, workload, cost, peak)),
     )
+
+
+def peak_memory(recipe: Recipe, target: Target, workload: Workload) -> Amount:
+    """Return the peak of :func:`forecast` alone, without its time and energy: what a search among recipes needs.
+
+    Args:
+        recipe: what is to be trained.
+        target: where.
+        workload: the training's batches.
+    """
+    return _memory(recipe, target, workload, heaviest(recipe, workload))[2]
+
+
+def _memory(
+    recipe: Recipe, target: Target, workload: Workload, batch: Lengths
+) -> tuple[StepCost, tuple[MemoryItem, ...], Amount]:
+    cost = counted_step(recipe, batch, target.kind, arithmetic_is_bf16(recipe, target), workload)
+    items = memory_items(cost, target.kind, tokens_held=workload.tokens_held)
+    return cost, items, total([item.amount for item in items], "one step on fake tensors, calibrated against real runs")
 
 
 def arithmetic_is_bf16(recipe: Recipe, target: Target) -> bool:
@@ -146,7 +169,7 @@ def wall_seconds(recipe: Recipe, workload: Workload, step_s: Amount, step_flops:
     )
 
 
-def _notes(recipe: Recipe, target: Target, workload: Workload, cost: StepCost) -> list[str]:
+def _notes(recipe: Recipe, target: Target, workload: Workload, cost: StepCost, peak: Amount) -> list[str]:
     notes = [f"lengths: {workload.source}"]
     if cost.peak_in_validation:
         notes.append("the peak is in the validations during training: fewer beams or shorter dialogues lower it")
@@ -154,8 +177,7 @@ def _notes(recipe: Recipe, target: Target, workload: Workload, cost: StepCost) -
         plain = recipe.model_copy(
             update={"model": recipe.model.model_copy(update={"quantize": "none", "precision": "bf16"})}
         )
-        other = counted_step(plain, heaviest(recipe, workload), target.kind, True, workload)
-        more = cost.peak.total_bytes - other.peak.total_bytes
+        more = peak.value - peak_memory(plain, target, workload).value
         if more > 0:
             name = {"int8": "8-bit", "nf4": "4-bit"}[recipe.model.quantize]
             notes.append(f"{name} takes {format_bytes(more)} more memory here than bfloat16 weights would")

@@ -42,6 +42,8 @@ class Device(Section):
     watts: float = Field(gt=0)
     source: str
     url: str
+    checked: str
+    unverified: str = ""
 
     def target(self) -> Target:
         """Return the device as a forecast takes it."""
@@ -54,7 +56,8 @@ class Device(Section):
             flops={dtype: rate * TERA for dtype, rate in self.flops.items()},
             bytes_per_s=self.gb_per_s * GIGA,
             watts=self.watts,
-            source=f"{self.source}, {self.url}; memory: {self.memory_source}",
+            source=f"{self.source}, {self.url}; memory: {self.memory_source}"
+            + (f"; not verified: {self.unverified}" if self.unverified else ""),
         )
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from peftsum.cost.forecast import Part
 from peftsum.forecast.operations import Operation, describe
+from peftsum.forecast.shortcut import Call, Shortcut
 
 Label = Callable[[tuple[int, ...], Part], Part]
 """From a new tensor's shape and the phase's part to its own part."""
@@ -38,19 +39,35 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Args:
         label: the part that a new tensor belongs to; None leaves it to the phase.
         granule: bytes that a storage is rounded up to, as the device's allocator does.
+        mode: the fake mode below, through which plain operations take a shortcut; None runs each as it comes.
     """
 
-    def __init__(self, label: Label | None = None, granule: int = 1) -> None:
+    def __init__(self, label: Label | None = None, granule: int = 1, mode: FakeTensorMode | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._label = label
         self._granule = granule
+        self._shortcut = None if mode is None else Shortcut(mode)
         self._known: dict[int, tuple[Any, int, Part]] = {}
         self._phase: Part = "workspace"
         self.now: Counter[Part] = Counter()
         self.total_bytes = 0
         self.peak = Snapshot()
-        self.work: Counter[Operation] = Counter()
+        self._work: Counter[Operation] = Counter()
+        self._calls: Counter[Call | None] = Counter()
         self.calls = 0
+
+    @property
+    def work(self) -> Counter[Operation]:
+        """Operations since the last restart, and how often; views and what computes nothing left out."""
+        work = Counter(self._work)
+        for call, count in self._calls.items():
+            if call is not None and call.operation.call not in FREE:
+                work[call.operation] += count
+        return work
+
+    def add_work(self, operation: Operation) -> None:
+        """Count one that did not go through the dispatcher."""
+        self._work[operation] += 1
 
     @contextmanager
     def phase(self, part: Part) -> Iterator[None]:
@@ -72,7 +89,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def restart_work(self) -> None:
         """Forget the work so far."""
-        self.work, self.calls = Counter(), 0
+        self._work, self._calls, self.calls = Counter(), Counter(), 0
 
     def hold(self, tensors: Iterable[torch.Tensor], part: Part) -> None:
         """Count tensors that were there before, or move those already counted to another part."""
@@ -92,7 +109,12 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1  # a value asked of a fake tensor, by Adafactor of a norm: any will do
         args = _counted_index(func, args)
-        out = func(*args, **kwargs)
+        call: Call | None = None
+        if self._shortcut is None:
+            out = func(*args, **kwargs)
+        else:
+            out, call = self._shortcut.run(func, args, kwargs)
+        self._calls[call] += 1
         made = [t for t in (out if isinstance(out, tuple | list) else (out,)) if isinstance(t, torch.Tensor)]
         for tensor in made:
             storage = tensor.untyped_storage()
@@ -101,9 +123,9 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if self._label is not None:
                     part = self._label(tuple(tensor.shape), part)
                 self._add(storage, part)
-        self.calls += 1
-        if not func.is_view and func not in FREE:
-            self.work[describe(func, args, kwargs, made)] += 1
+        self.calls += func is not ASKS_FOR_DEVICE
+        if call is None and not func.is_view and func not in FREE:
+            self._work[describe(func, args, kwargs, made)] += 1
         return out
 
     def _add(self, storage: torch.UntypedStorage, part: Part) -> None:
@@ -138,7 +160,14 @@ def _counted_index(func: Any, args: Any) -> Any:
     return (args[0], indices, *args[2:])
 
 
-FREE = {torch.ops.aten.empty.memory_format, torch.ops.aten.empty_strided.default, torch.ops.aten.empty_like.default}
+# Asked of a tensor of this mode for its device, more often than all that computes; of a real one it is no call.
+ASKS_FOR_DEVICE = torch.ops.prim.device.default
+FREE = {
+    torch.ops.aten.empty.memory_format,
+    torch.ops.aten.empty_strided.default,
+    torch.ops.aten.empty_like.default,
+    ASKS_FOR_DEVICE,
+}
 """Operations that compute nothing."""
 
 TRUE_PLACES: dict[tuple[int, ...], int] = {}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from peftsum.artifacts import write_text
-from peftsum.cost.forecast import Forecast
+from peftsum.cost.forecast import Amount, Forecast
 from peftsum.exceptions import HubError, ModelError, UsageError
-from peftsum.forecast.changes import Change, ForecastOf, changes_that_fit
+from peftsum.forecast.changes import Change, changes_that_fit
 from peftsum.forecast.choose import LONGEST_S, Choice
 from peftsum.forecast.choose import choose as choose_recipe
-from peftsum.forecast.core import forecast
+from peftsum.forecast.core import forecast, peak_memory
 from peftsum.forecast.devices import find_target
 from peftsum.forecast.moves import with_settings
 from peftsum.forecast.speed import BUDGET_S
@@ -89,14 +89,8 @@ def choose(recipe: Recipe, gpu: str | None = None, longest_s: float = LONGEST_S)
     target = find_target(gpu)
     prepared, _ = _data(recipe)
     dialogues = len(prepared.examples) if prepared else None
-    memory: dict[str, Forecast] = {}
-
-    def forecast_of(candidate: Recipe) -> Forecast:
-        if candidate.fingerprint not in memory:
-            memory[candidate.fingerprint] = forecast(candidate, target, full_workload(candidate, dialogues))
-        return memory[candidate.fingerprint]
-
-    return target, choose_recipe(recipe, target, forecast_of, longest_s)
+    forecasts = Forecasts(target, lambda candidate: full_workload(candidate, dialogues))
+    return target, choose_recipe(recipe, target, forecasts, longest_s, forecasts.peak)
 
 
 def choose_into(recipe: Recipe, gpu: str | None, source: str, out: Path, longest_s: float = LONGEST_S) -> Recipe:
@@ -137,12 +131,44 @@ def _planned(recipe: Recipe, target: Target, prepared: Prepared | None, source: 
         target=target,
         forecast=expected,
         verdict=verdict,
-        changes=changes_that_fit(recipe, target, forecast_of) if tight else (),
+        changes=changes_that_fit(recipe, target, forecast_of, peak_of=forecast_of.peak) if tight else (),
         notes=_notes(target),
     )
 
 
-def forecaster(target: Target, prepared: Prepared | None, source: str, *, timing_s: float = BUDGET_S) -> ForecastOf:
+class Forecasts:
+    """Forecasts recipes on one device, each once.
+
+    Args:
+        target: the device.
+        workload_of: the batches of a recipe.
+        timing_s: most seconds a forecast to spend on timing operations, where the device is this machine.
+    """
+
+    def __init__(self, target: Target, workload_of: Callable[[Recipe], Workload], timing_s: float = BUDGET_S) -> None:
+        self._target = target
+        self._workload_of = workload_of
+        self._timing_s = timing_s
+        self._whole: dict[str, Forecast] = {}
+        self._peaks: dict[str, Amount] = {}
+
+    def __call__(self, recipe: Recipe) -> Forecast:
+        """Return the whole forecast."""
+        if recipe.fingerprint not in self._whole:
+            made = forecast(recipe, self._target, self._workload_of(recipe), timing_s=self._timing_s)
+            self._whole[recipe.fingerprint] = made
+        return self._whole[recipe.fingerprint]
+
+    def peak(self, recipe: Recipe) -> Amount:
+        """Return its peak of memory alone, which takes no timing of operations."""
+        if recipe.fingerprint in self._whole:
+            return self._whole[recipe.fingerprint].peak_memory_bytes
+        if recipe.fingerprint not in self._peaks:
+            self._peaks[recipe.fingerprint] = peak_memory(recipe, self._target, self._workload_of(recipe))
+        return self._peaks[recipe.fingerprint]
+
+
+def forecaster(target: Target, prepared: Prepared | None, source: str, *, timing_s: float = BUDGET_S) -> Forecasts:
     """Return what forecasts recipes of the same data on one device, each once.
 
     Args:
@@ -151,21 +177,17 @@ def forecaster(target: Target, prepared: Prepared | None, source: str, *, timing
         source: where the lengths come from, for a reader.
         timing_s: most seconds a forecast to spend on timing operations, where the device is this machine.
     """
-    known: dict[str, Forecast] = {}
+    known: dict[str, Workload] = {}
 
-    def forecast_of(recipe: Recipe) -> Forecast:
-        if recipe.fingerprint not in known:
-            workload = _workload(recipe, target, prepared, source)
-            known[recipe.fingerprint] = forecast(recipe, target, workload, timing_s=timing_s)
-        return known[recipe.fingerprint]
+    def workload_of(recipe: Recipe) -> Workload:
+        if prepared is None:
+            return full_workload(recipe)
+        batching = recipe.train.model_dump_json(exclude={"gradient_checkpointing", "optimizer", "learning_rate"})
+        if batching not in known:  # to pack all dialogues of an epoch takes as long as to count a step
+            known[batching] = from_prepared(replace(prepared, recipe=recipe), target.kind, source=source)
+        return known[batching]
 
-    return forecast_of
-
-
-def _workload(recipe: Recipe, target: Target, prepared: Prepared | None, source: str) -> Workload:
-    if prepared is None:
-        return full_workload(recipe)
-    return from_prepared(replace(prepared, recipe=recipe), target.kind, source=source)
+    return Forecasts(target, workload_of, timing_s)
 
 
 def _data(recipe: Recipe) -> tuple[Prepared | None, str]:

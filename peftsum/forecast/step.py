@@ -9,6 +9,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import torch
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -65,7 +66,7 @@ def step_cost(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     model = build_skeleton(recipe, bf16=bf16, mode=mode)
     training = TrainingModel(cast("Any", model), recipe.train.engine, kind, pad_token_id=0)
-    live = LiveStorages(_label(model, (*batch, *decoded, *scored)), CUDA_GRANULE if kind == "cuda" else 1)
+    live = LiveStorages(_label(model, (*batch, *decoded, *scored)), CUDA_GRANULE if kind == "cuda" else 1, mode)
     arithmetic = bf16 and not recipe.method.frozen_base  # else the weights are in it already
     with mode, assumed(kind), _fake_friendly(live), _gpu_attention(kind), live:
         cost = run_step(training, recipe, batch, live, autocast=arithmetic)
@@ -184,7 +185,7 @@ def _hold(live: LiveStorages, model: nn.Module) -> None:
 
 
 def _is_adapter(name: str) -> bool:
-    return any(f".{word}" in name for word in ("lora_", "ia3_"))
+    return any(f".{prefix}" in name for prefix in PEFT_TYPE_TO_PREFIX_MAPPING.values())
 
 
 def _counts(model: nn.Module) -> dict[str, int]:
@@ -233,7 +234,7 @@ def _fake_friendly(live: LiveStorages) -> Iterator[None]:
     draw = dropout.random_words
 
     def words(count: int) -> torch.Tensor:
-        live.work[Operation(draw, (count,), (), ())] += 1
+        live.add_work(Operation(draw, (count,), (), ()))
         return torch.empty(count, dtype=torch.int16)
 
     with patch.object(dropout, "random_words", words):

@@ -14,7 +14,13 @@ from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
 WIDTH = 120
-ADAPTERS = {"lora": "LoRA", "dora": "DoRA", "rslora": "rsLoRA", "ia3": "IA3"}
+ADAPTERS = {
+    "lora": "LoRA",
+    "dora": "DoRA",
+    "rslora": "rsLoRA",
+    "dora+rslora": "DoRA+rsLoRA",
+    "ia3": "IA3",
+}
 QUANTIZED = {"none": "", "int8": "8-bit ", "nf4": "4-bit "}
 
 

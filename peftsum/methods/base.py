@@ -34,9 +34,14 @@ class MethodSection(Section):
         """Tell whether the encoder runs once and its states are read from disk after that."""
         return False
 
+    @property
+    def variant(self) -> str:
+        """What the method is called where it is shown: its kind, or the variant of it, such as ``dora``."""
+        return self.kind
+
     def label(self) -> str:
         """Return the method with its size, as a report shows it."""
-        return self.kind
+        return self.variant
 
 
 class PeftMethodSection(MethodSection):

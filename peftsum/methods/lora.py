@@ -20,6 +20,8 @@ TARGET_SETS: dict[str, str | list[str]] = {
     "decoder": r".*decoder\.block\..*\.(q|k|v|o|wi|wi_0|wi_1|wo)",  # peft takes a text as a pattern of the whole name
 }
 
+LISTED = 8  # names of layers that a label shows
+
 
 class Lora(PeftMethodSection):
     """A low-rank update BA beside frozen weights (Hu et al. 2021)."""
@@ -83,11 +85,17 @@ class Lora(PeftMethodSection):
         """Tell whether the encoder runs once and its states are read from disk after that."""
         return self.cache_encoder
 
+    @property
+    def variant(self) -> str:
+        """``lora``, ``dora``, ``rslora`` or ``dora+rslora``."""
+        return "+".join(name for name in ("dora", "rslora") if getattr(self, name)) or self.kind
+
     def label(self) -> str:
         """Return for example ``lora r16 all-linear``, or ``dora r8 qv``."""
-        name = "dora" if self.dora else "rslora" if self.rslora else "lora"
-        targets = ",".join(self.targets) if isinstance(self.targets, list) else self.targets
-        return f"{name} r{self.rank} {targets}"
+        targets = self.targets if isinstance(self.targets, str) else ",".join(self.targets)
+        if len(self.targets) > LISTED and not isinstance(self.targets, str):
+            targets = f"{len(self.targets)} layers"
+        return f"{self.variant} r{self.rank} {targets}"
 
 
 def _endings(name: str) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 from peftsum.exceptions import DataError
 from peftsum.metrics.errors.fitted import detectors_identity
 from peftsum.metrics.intervals import LEVEL, bootstrap_intervals, zero_rate_bound
+from peftsum.metrics.lengths import LENGTH_COLUMNS
 from peftsum.metrics.references import ReferenceMode, Statistics, check_mode
 from peftsum.metrics.rouge import ROUGE_TYPES
-from peftsum.metrics.scores import ErrorRate, Lengths, RougeScore, ScoreReport
+from peftsum.metrics.scores import ErrorRate, Lengths, MeanScore, RougeScore, ScoreReport
 from peftsum.metrics.selection import ERROR_PREFIXES
 from peftsum.version import __version__
 
@@ -79,6 +80,27 @@ def error_rates(statistics: Statistics, *, seed: int, resamples: int) -> dict[st
     return rates
 
 
+def further_scores(statistics: Statistics, *, seed: int, resamples: int) -> dict[str, MeanScore]:
+    """Return mean and interval of each column that is no ROUGE, no error flag and no length.
+
+    Here stands what a metric gives that was added to ``METRICS``; see :func:`aggregate_statistics`.
+    """
+    n = count_examples(statistics)
+    known = {f"{kind}_{part}" for kind in ROUGE_TYPES for part in "prf"}.union(LENGTH_COLUMNS)
+    names = [name for name in statistics if name not in known and not name.startswith(ERROR_PREFIXES)]
+    if not names:
+        return {}
+    table = np.stack([statistics[name] for name in names], axis=1)  # (n, columns)
+    means = table.mean(axis=0)
+    if n == 1:
+        return {name: MeanScore(mean=float(mean), low=None, high=None) for name, mean in zip(names, means, strict=True)}
+    ends = bootstrap_intervals(table, seed=seed, resamples=resamples)
+    return {
+        name: MeanScore(mean=float(mean), low=float(low), high=float(high))
+        for name, mean, low, high in zip(names, means, *ends, strict=True)
+    }
+
+
 def summarize_lengths(statistics: Statistics) -> Lengths:
     """Return the means of the length columns."""
     words, reference = statistics["prediction_words"], float(statistics["reference_words"].mean())
@@ -108,4 +130,5 @@ def aggregate_statistics(
         ),
         error_rates=error_rates(statistics, seed=seed, resamples=resamples),
         lengths=summarize_lengths(statistics),
+        further=further_scores(statistics, seed=seed, resamples=resamples),
     )

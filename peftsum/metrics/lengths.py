@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from peftsum.metrics.references import ReferenceMode, Statistics, check_mode
 
+LENGTH_COLUMNS = ("prediction_words", "reference_words", "prediction_repeats", "prediction_distinct_bigrams")
+
 
 def _distinct_bigrams(words: Sequence[str]) -> float:
     """Return the share of distinct pairs of neighbouring words (Li et al. 2016, distinct-2); 1 where there is none."""
@@ -40,5 +42,4 @@ def length_statistics(
         rows.append((len(words), sum(counts) / len(counts), tuple(words) in seen, _distinct_bigrams(words)))
         seen.add(tuple(words))
     table = np.asarray(rows, dtype=np.float64).reshape(-1, 4)
-    names = ("prediction_words", "reference_words", "prediction_repeats", "prediction_distinct_bigrams")
-    return {name: table[:, column].copy() for column, name in enumerate(names)}
+    return {name: table[:, column].copy() for column, name in enumerate(LENGTH_COLUMNS)}

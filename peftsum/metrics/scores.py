@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from peftsum.section import Record
 
 
@@ -27,6 +29,17 @@ class ErrorRate(Record):
     """Lower end of the 95 % bootstrap interval; where every summary has the error, the exact binomial bound."""
     high: float
     """Upper end of the 95 % bootstrap interval; where no summary has the error, the exact binomial bound."""
+
+
+class MeanScore(Record):
+    """The mean of a column of numbers over dialogues, in the unit of its metric, with its 95 % interval."""
+
+    mean: float
+    """Mean over dialogues."""
+    low: float | None
+    """Lower end of the 95 % bootstrap interval; None with one dialogue, which tells nothing of the spread."""
+    high: float | None
+    """Upper end of the 95 % bootstrap interval; None with one dialogue."""
 
 
 class Lengths(Record):
@@ -64,3 +77,5 @@ class ScoreReport(Record):
     error_rates: dict[str, ErrorRate]
     """By heuristic."""
     lengths: Lengths
+    further: dict[str, MeanScore] = Field(default_factory=dict)
+    """By column, what the metrics give besides ROUGE, error flags and lengths."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from peftsum.comparison import Comparison, System
-from peftsum.cost.readings import NOTHING_TRAINED, Reading
+from peftsum.cost.readings import NOTHING_TRAINED, Reading, Readings
 from peftsum.report.results import checked_errors, shown_errors, unranking_errors
-from peftsum.report.text import REFERENCES, error_explanation, error_label, listed
+from peftsum.report.text import REFERENCES, cost_label, error_explanation, error_label, listed
 from peftsum.seen import describe_seen
 from peftsum.version import __version__
 
@@ -75,10 +75,13 @@ def error_cautions(comparison: Comparison) -> list[str]:
 def cost_sources(comparison: Comparison) -> list[tuple[str, str]]:
     """Return for each cost and way of reading it: what it covers, where it comes from, and for which systems."""
     phases = (("train", "training"), ("evaluate", "generation"))
-    costs = (("wall_s", "time"), ("peak_memory_bytes", "peak memory"), ("energy_j", "energy"))
+    costs = {"wall_s": "time", "peak_memory_bytes": "peak memory", "energy_j": "energy"}
+    for system in comparison.systems:
+        added = [name for side in (system.train, system.evaluate) if side is not None for name in side.further]
+        costs |= {name: cost_label(name) for name in added}
     grouped: dict[tuple[str, str], list[str]] = {}
     for phase, phase_label in phases:
-        for name, label in costs:
+        for name, label in costs.items():
             for system in comparison.systems:
                 reading = _reading(system, phase, name)
                 if reading is not None and reading.value is not None:
@@ -88,8 +91,8 @@ def cost_sources(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _reading(system: System, phase: str, name: str) -> Reading | None:
-    reading: Reading | None = getattr(getattr(system, phase), name, None)
-    return reading
+    readings: Readings | None = getattr(system, phase)
+    return None if readings is None else readings.by_meter().get(name)
 
 
 def _source(reading: Reading) -> str:

@@ -58,13 +58,25 @@ def unranking_errors(comparison: Comparison) -> list[str]:
     return found
 
 
+def further_names(comparison: Comparison) -> list[str]:
+    """Return the scores of added metrics that any system has, in the order they were scored."""
+    return list(dict.fromkeys(name for system in comparison.systems for name in system.scores.further))
+
+
+def further_costs(comparison: Comparison) -> list[str]:
+    """Return the readings of added meters that any training has, by their names in ``METERS``."""
+    return list(dict.fromkeys(name for system in comparison.systems if system.train for name in system.train.further))
+
+
 def result_columns(comparison: Comparison) -> list[str]:
     """Return the columns of ``results.csv``."""
     scores = [f"{name}_{part}" for name in ROUGES for part in ("f", "low", "high")]
     sizes = ["trainable_params", "total_params", "adapter_bytes"]
     costs = ["peak_memory_bytes", "train_wall_s", "train_energy_j", "train_energy_source"]
     ledger = ledger_columns(comparison)
-    return ["system", "method", "quantize", "base", "n", *scores, *sizes, *costs, *ledger, *error_names(comparison)]
+    costs += [f"train_{name}" for name in further_costs(comparison)]
+    rates = [*error_names(comparison), *further_names(comparison)]
+    return ["system", "method", "quantize", "base", "n", *scores, *sizes, *costs, *ledger, *rates]
 
 
 def result_row(comparison: Comparison, system: System) -> dict[str, Value]:
@@ -91,8 +103,18 @@ def result_row(comparison: Comparison, system: System) -> dict[str, Value]:
         "train_energy_source": _source(energy),
     }
     row |= ledger_cells(comparison, system)
+    for name in further_costs(comparison):
+        reading = further_reading(system, name)
+        row[f"train_{name}"] = reading.value if reading is not None else None
+    further = system.scores.further
+    row |= {name: further[name].mean if name in further else None for name in further_names(comparison)}
     rates = system.scores.error_rates
     return row | {name: rates[name].rate if name in rates else None for name in error_names(comparison)}
+
+
+def further_reading(system: System, name: str) -> Reading | None:
+    """Return what an added meter read of a training; None where it was not there."""
+    return system.train.further.get(name) if system.train else None
 
 
 def _source(energy: Reading | None) -> str | None:
@@ -147,4 +169,6 @@ def _reading(system: System, column: str) -> Reading | None:
         return train_reading(system, "wall_s")
     if column == "peak_memory_bytes":
         return train_reading(system, "peak_memory_bytes")
+    if (further := further_reading(system, column.removeprefix("train_"))) is not None:
+        return further
     return train_reading(system, "energy_j") if column.startswith("train_energy") else None

@@ -22,12 +22,13 @@ from peftsum.cost.disclosure import disclose
 from peftsum.cost.quantity import Quantity
 from peftsum.cost.readings import Reading
 from peftsum.ledger.axes import AXES, fair, front, placed
-from peftsum.report.results import checked_errors, shown_errors, unranking_errors
+from peftsum.report.results import checked_errors, further_names, shown_errors, unranking_errors
 from peftsum.report.text import (
     NOT_MEASURED,
     NOT_TRAINED,
     ROUGE_LABELS,
     axis_label,
+    cost_label,
     error_label,
     in_points,
     in_unit,
@@ -184,7 +185,20 @@ def errors_table(comparison: Comparison) -> Table:
 
     columns = [column(name) for name in shown_errors(comparison)]
     columns += [Column("Words a summary", words), Column("Distinct summaries", distinct)]
+    columns += [_further_column(name) for name in further_names(comparison)]
     return _table(comparison, "Error rates with 95 % intervals, and the length of the summaries", columns)
+
+
+def _further_column(name: str) -> Column:
+    """Return the scores of an added metric; whether more is better is not known, so none is marked as best."""
+
+    def cell(system: System) -> Cell:
+        score = system.scores.further.get(name)
+        if score is None:
+            return Cell(NOT_MEASURED, missing=True)
+        return Cell(f"{score.mean:.3g}", () if score.low is None else (f"{score.low:.3g} to {score.high:.3g}",))
+
+    return Column(name.replace("_", " ").capitalize(), cell)
 
 
 def _error_header(name: str) -> str:
@@ -202,8 +216,7 @@ def generation_table(comparison: Comparison) -> Table | None:
 
     def column(header: str, name: str) -> Column:
         def reading(system: System) -> Reading | None:
-            found: Reading | None = getattr(system.evaluate, name, None)
-            return found
+            return None if system.evaluate is None else system.evaluate.by_meter().get(name)
 
         return Column(header, _reading_cells(comparison, reading, lambda _: NOT_MEASURED))
 
@@ -211,6 +224,8 @@ def generation_table(comparison: Comparison) -> Table | None:
         return quantity_cell(disclose(system.evaluate, comparison.cost).carbon_g, format_grams)
 
     columns = [column("Time", "wall_s"), column("Peak memory", "peak_memory_bytes"), column("Energy", "energy_j")]
+    added = dict.fromkeys(name for s in comparison.systems if s.evaluate for name in s.evaluate.further)
+    columns += [column(cost_label(name), name) for name in added]
     written = max((system.generated or comparison.n for system in comparison.systems), default=comparison.n)
     caption = f"Cost of generating the {written} summaries"
     return _table(comparison, caption, [*columns, Column("Carbon in use", carbon)])

@@ -8,10 +8,9 @@ from peftsum.ledger.axes import Axis
 from peftsum.metrics import heuristics
 from peftsum.units import (
     JOULES_PER_WATT_HOUR,
-    format_bytes,
     format_count,
     format_joules,
-    format_seconds,
+    format_reading,
     watt_hours,
 )
 from peftsum.units import signed as signed  # the tables take all their words from here
@@ -72,6 +71,11 @@ def error_label(name: str) -> str:
     return ERROR_LABELS.get(name, name.removeprefix("error_").replace("_", " ").capitalize())
 
 
+def cost_label(name: str) -> str:
+    """Return the heading of an added meter's readings, for example ``Cpu`` for ``cpu_s``: the cell has the unit."""
+    return name.removesuffix("_s").removesuffix("_j").removesuffix("_bytes").replace("_", " ").capitalize()
+
+
 def error_explanation(name: str) -> str | None:
     """Return in plain words what counts as this error, or None for one this module does not know."""
     return ERROR_EXPLANATIONS.get(name)
@@ -101,7 +105,7 @@ def in_unit(value: float, unit: str, *, like: float | None = None) -> str:
         like: the largest value of the same column; energies of one column then share J or Wh.
     """
     if unit != "J":
-        return format_seconds(value) if unit == "s" else format_bytes(value)
+        return format_reading(value, unit)
     if like is not None and like >= JOULES_PER_WATT_HOUR:
         return f"{watt_hours(value):.3g} Wh"
     return format_joules(value)

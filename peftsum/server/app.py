@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -18,11 +18,14 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from peftsum.answers import restored
+from peftsum.dialogue_text import parse_turns
 from peftsum.exceptions import PeftsumError
+from peftsum.redaction import parse_kinds
 from peftsum.server.engine import Engine
 from peftsum.server.folder import AdapterFolder
 from peftsum.server.guards import Guarded, Guards
-from peftsum.server.incoming import take_in
+from peftsum.server.incoming import Incoming, take_in
 from peftsum.server.limits import LONGEST_NAME, MOST_SUMMARIES, Limits
 from peftsum.server.metrics import Metrics
 from peftsum.server.refusals import Refusal, failed, too_late
@@ -33,8 +36,11 @@ from peftsum.server.schemas import (
     Problem,
     SummariesRequest,
     SummariesResponse,
+    Summary,
+    Turns,
 )
 from peftsum.server.work import Ask, Outcome, Ticket
+from peftsum.support import supporting_turn
 from peftsum.version import __version__
 
 PAGE = Path(__file__).parent / "page"
@@ -44,6 +50,7 @@ DESCRIPTION = """Summaries of dialogues by adapters on one base. Requests of all
 Every refusal is `{"error": …, "hint": …}`."""
 
 T = TypeVar("T")
+Told = TypeVar("Told", Summary, Turns)
 Name = Annotated[str, InPath(min_length=1, max_length=LONGEST_NAME, description="Of a folder in the adapters' folder.")]
 
 
@@ -134,12 +141,22 @@ class Routes:
         """
         started = time.perf_counter()
         asked = await _read(request)
-        ticket = self._engine.submit(self._asks(asked))
+        kinds = parse_kinds([*self._limits.redact, *asked.redact])
+        taken = await asyncio.to_thread(lambda: [take_in(identity, text, kinds) for identity, text in asked.texts])
+        ticket = self._engine.submit(self._asks(asked, taken))
         outcome = await self._outcome(request, ticket)
         if outcome is None:
             return Response(status_code=499)  # nobody reads it
+        summaries, turns = outcome.summaries, _turns(taken)
+        if asked.restore:
+            each = [d for d in taken for _ in asked.names]
+            summaries = [_restored(summary, d) for summary, d in zip(summaries, each, strict=True)]
+            turns = [_restored(said, d) for said, d in zip(turns, taken, strict=True)]
         response = SummariesResponse(
-            summaries=outcome.summaries, seconds=time.perf_counter() - started, energy=outcome.energy
+            summaries=summaries,
+            dialogues=turns if asked.settings.explain else None,
+            seconds=time.perf_counter() - started,
+            energy=outcome.energy,
         )
         return Response(response.model_dump_json(), media_type="application/json")
 
@@ -185,16 +202,17 @@ class Routes:
         _, (found,) = await _done(self._engine.describe({name: self._folder.describe(name)}), tuple)
         return _json(found)
 
-    def _asks(self, asked: SummariesRequest) -> list[Ask]:
-        texts, names = [(key, take_in(text)) for key, text in asked.texts], asked.names
+    def _asks(self, asked: SummariesRequest, taken: Sequence[Incoming]) -> list[Ask]:
+        names = asked.names
         for name in names:
             if name is not None:
                 self._folder.path(name)
-        if len(texts) * len(names) > MOST_SUMMARIES:
-            text = f"{len(texts)} dialogues by {len(names)} adapters are more than {MOST_SUMMARIES} summaries"
+        if len(taken) * len(names) > MOST_SUMMARIES:
+            text = f"{len(taken)} dialogues by {len(names)} adapters are more than {MOST_SUMMARIES} summaries"
             raise Refusal(422, text, hint="ask in several requests")
         settings = asked.settings.overrides()
-        return [Ask(key, name, text, settings, asked.settings.explain) for key, text in texts for name in names]
+        explain = asked.settings.explain
+        return [Ask(d.identity, name, d.text, settings, explain, d.redactor) for d in taken for name in names]
 
     async def _outcome(self, request: Request, ticket: Ticket) -> Outcome | None:
         """Wait for the summaries; None where the client goes away before."""
@@ -255,6 +273,15 @@ async def _read(request: Request) -> SummariesRequest:
         return SummariesRequest.model_validate(document)
     except ValidationError as error:
         raise _wrong(error.errors(include_input=False, include_url=False, include_context=False)) from None
+
+
+def _restored(part: Told, dialogue: Incoming) -> Told:
+    """Return a part of an answer with the dialogue's values back in it."""
+    return part if dialogue.redactor is None else restored(part, dialogue.redactor)
+
+
+def _turns(taken: Sequence[Incoming]) -> list[Turns]:
+    return [Turns(id=d.identity, turns=[*map(supporting_turn, parse_turns(d.text))]) for d in taken]
 
 
 def _no_constant(name: str) -> float:

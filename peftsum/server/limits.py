@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peftsum.redaction import Kind
+
 MOST_DIALOGUE_CHARACTERS = 200_000
 MOST_DIALOGUES = 64
 MOST_ADAPTERS = 8
@@ -29,3 +31,5 @@ class Limits:
     """Of a request; larger ones are refused with 413."""
     upload_s: float = 20.0
     """For a request's body to arrive; then 408."""
+    redact: tuple[Kind, ...] = ()
+    """Kinds of personal values that are redacted in every dialogue, whatever its request says."""

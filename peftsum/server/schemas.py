@@ -10,6 +10,7 @@ from peftsum.answers import GeneratedBy, ReadFor
 from peftsum.confidence import Confidence
 from peftsum.cost.readings import Reading
 from peftsum.flags import Flag
+from peftsum.redaction import KINDS, Kind
 from peftsum.section import Record
 from peftsum.server.limits import (
     LONGEST_ID,
@@ -20,7 +21,7 @@ from peftsum.server.limits import (
     MOST_DIALOGUES,
     MOST_NEW_TOKENS,
 )
-from peftsum.support import Source
+from peftsum.support import Source, SupportingTurn
 
 
 def _whole(value: object) -> object:
@@ -97,6 +98,10 @@ class SummariesRequest(Asked):
     dialogues: list[Dialogue] = Field(default=[], min_length=1, max_length=MOST_DIALOGUES)
     """Several, instead of `dialogue`."""
     settings: Settings = Settings()
+    redact: list[Kind] = Field(default=[], max_length=len(KINDS))
+    """Kinds of personal values that placeholders stand for before the model reads a dialogue, beside the server's."""
+    restore: bool = False
+    """Put the values back into the answer; they are kept nowhere."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -135,12 +140,23 @@ class Summary(Record):
     sources: list[Source] | None = None
     """Null where `explain` is false."""
     read: ReadFor
+    redacted: dict[str, int] | None = None
+    """Values of the dialogue that placeholders stand for, by kind; null where nothing was to be redacted."""
+
+
+class Turns(Record):
+    """A dialogue as it was understood: its turns, numbered as `sources` and `flags` number them."""
+
+    id: str
+    turns: list[SupportingTurn]
 
 
 class SummariesResponse(Record):
     """The summaries of a request: each dialogue by each adapter, dialogues in the order of the request."""
 
     summaries: list[Summary]
+    dialogues: list[Turns] | None = None
+    """The turns of each dialogue, which the page shows; null where `explain` is false."""
     seconds: float
     """From the request's arrival to this answer, waiting included."""
     energy: Reading

@@ -60,7 +60,8 @@ class Scribe:
     def write_apart(self, work: Work) -> Summary:
         """Return a summary that cannot share a batch, as ``peftsum summarize`` writes it."""
         name = work.ask.adapter if work.ask.adapter is not None else BASE
-        (found,) = answer(self._summarizer, [work.ask.dialogue], name, generation=work.generation)
+        hiding = None if work.ask.redactor is None else [work.ask.redactor]
+        (found,) = answer(self._summarizer, [work.ask.dialogue], name, generation=work.generation, redactors=hiding)
         return _summary(work.ask.identity, found, explain=work.ask.explain)
 
     def forget(self) -> None:
@@ -74,15 +75,20 @@ class Scribe:
 
     def _told(self, row: Row, decoded: Decoded, written: Written) -> Summary:
         work = row.work
-        author = self._author(work.ask.adapter)
+        author, redactor = self._author(work.ask.adapter), work.ask.redactor
         if not work.ask.explain:
             read = ReadFor(**{name: getattr(written, name) for name in ReadFor.model_fields})
             return Summary(
-                id=work.ask.identity, adapter=author.adapter, summary=written.text, generated_by=author, read=read
+                id=work.ask.identity,
+                adapter=author.adapter,
+                summary=written.text if redactor is None else redactor.mask(written.text)[0],
+                generated_by=author,
+                read=read,
+                redacted=None if redactor is None else dict(redactor.counts),
             )
         record, reason = self._calibration(work.ask.adapter, work.generation)
         confidence = confidence_of(written, self._likelihood(row, decoded, written), record, reason)
-        found = explained(work.ask.dialogue, written, confidence, author)
+        found = explained(work.ask.dialogue, written, confidence, author, redactor)
         return _summary(work.ask.identity, found, explain=True)
 
     def _likelihood(self, row: Row, decoded: Decoded, written: Written) -> float:

@@ -15,6 +15,7 @@ from peftsum.cost.readings import Reading, unmeasured
 from peftsum.decoding import Decoded
 from peftsum.long_dialogues import Writing
 from peftsum.recipe import Generation
+from peftsum.redaction import Redactor
 from peftsum.server.schemas import Summary
 
 SCOPE = "this request's share of the server's process"
@@ -31,6 +32,8 @@ class Ask:
     settings: dict[str, Any]
     """Generation settings instead of the adapter's own."""
     explain: bool
+    redactor: Redactor | None = None
+    """That redacted the dialogue."""
 
 
 @dataclass(frozen=True)

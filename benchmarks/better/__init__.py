@@ -1,0 +1,1 @@
+"""What benchmarks/better_training.py is made of."""

@@ -1,0 +1,1 @@
+"""What benchmarks/redaction.py measures on."""
