@@ -195,6 +195,7 @@ class _Server(uvicorn.Server):
             self._engine.refuse()
             return
         self.code = EXIT_INTERRUPTED if sig == signal.SIGINT else 128 + sig
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # that requests are cut off is what was asked for
         self.should_exit = self.force_exit = True
 
     def _address(self) -> str:
