@@ -12,6 +12,7 @@ import pytest
 import peftsum
 from peftsum.flags import trusted_detectors
 from peftsum.metrics.errors import FITTED, RULES
+from peftsum.redaction import KINDS
 from peftsum.server.limits import MOST_DIALOGUE_CHARACTERS
 
 PAGE = Path(peftsum.__file__).parent / "server" / "page"
@@ -89,6 +90,12 @@ def test_every_flag_that_a_summary_can_have_is_put_in_words() -> None:
     worded = set(re.findall(r"^ {2}(error_\w+):", table[1], re.MULTILINE))
     assert trusted_detectors().keys() <= worded
     assert worded <= {*FITTED, *RULES}
+
+
+def test_the_page_has_words_for_every_kind_of_personal_value() -> None:
+    table = re.search(r"const PERSONAL = \{(.*?)\n\};", (PAGE / "words.js").read_text(encoding="utf-8"), re.DOTALL)
+    assert table is not None
+    assert re.findall(r"^  (\w+):", table[1], re.MULTILINE) == [*KINDS, "placeholder"]
 
 
 def test_the_page_knows_how_long_a_dialogue_may_be(html: Tags) -> None:

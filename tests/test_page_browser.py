@@ -297,6 +297,15 @@ def test_a_dialogue_beyond_the_context_is_cut_or_read_in_parts_and_the_card_says
     assert page.one("#stale").is_displayed()
 
 
+def test_personal_values_are_hidden_where_that_is_chosen(page: Page) -> None:
+    page.paste("Ann: Call 202-555-0143, Bob.\nBob: I will, at 202-555-0143.")
+    Select(page.one("#redact")).select_by_value("all name")
+    page.summarize()
+    assert "202-555" not in page.text("main")
+    assert "[PHONE_1]" in page.text("#turns")
+    assert "[PERSON_1]" in page.text("#turns")
+
+
 def test_everything_has_a_role_and_a_name_for_those_who_do_not_see_it(page: Page) -> None:
     page.one("#example").click()
     page.summarize()

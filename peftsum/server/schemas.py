@@ -98,8 +98,9 @@ class SummariesRequest(Asked):
     dialogues: list[Dialogue] = Field(default=[], min_length=1, max_length=MOST_DIALOGUES)
     """Several, instead of `dialogue`."""
     settings: Settings = Settings()
-    redact: list[Kind] = Field(default=[], max_length=len(KINDS))
-    """Kinds of personal values that placeholders stand for before the model reads a dialogue, beside the server's."""
+    redact: list[Kind | Literal["all"]] = Field(default=[], max_length=len(KINDS))
+    """Kinds of personal values that placeholders stand for before the model reads a dialogue, beside the server's;
+    `all` is every kind but `name`."""
     restore: bool = False
     """Put the values back into the answer; they are kept nowhere."""
 

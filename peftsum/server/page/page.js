@@ -92,7 +92,8 @@ async function summarize() {
 function requestFor(asked) {
   const strategy = $("strategy").value;
   const settings = { explain: true, ...(strategy ? { strategy } : {}) };
-  return { dialogue: text.value, settings, adapters: asked.map(({ name }) => name) };
+  const redact = $("redact").value.split(" ").filter(Boolean);
+  return { dialogue: text.value, settings, redact, adapters: asked.map(({ name }) => name) };
 }
 
 function valid(asked) {

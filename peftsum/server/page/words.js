@@ -13,7 +13,28 @@ const SUSPICIONS = {
   error_length: ["Unusual length", "It has under five words, or over half of the dialogue's."],
 };
 
-export const suspicion = (error) => SUSPICIONS[error] ?? [error.replace(/^error_/, "").replaceAll("_", " "), ""];
+// The kinds of personal values that a summary is screened for (docs/responsible-use.md). A test holds them, too.
+const PERSONAL = {
+  phone: "a phone number",
+  email: "an e-mail address",
+  address: "a postal address",
+  card: "a card number",
+  iban: "an IBAN",
+  identity: "an identity number",
+  birth: "a date of birth",
+  name: "a name",
+  placeholder: "a placeholder",
+};
+
+function personal(error) {
+  const [, does, kind] = /^(shows|invents)_(\w+)$/.exec(error) ?? [];
+  if (!(kind in PERSONAL)) return undefined;
+  return does === "shows"
+    ? [`Shows ${PERSONAL[kind]}`, "A personal value of the dialogue."]
+    : [`Makes up ${PERSONAL[kind]}`, "The dialogue does not have it."];
+}
+
+export const suspicion = (error) => SUSPICIONS[error] ?? personal(error) ?? [error.replace(/^error_/, "").replaceAll("_", " "), ""];
 
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
