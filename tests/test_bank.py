@@ -271,3 +271,29 @@ def test_bf16_mixes_and_keeps_most_words(folders: dict[str, Path], byte_base: Pa
     }
     same = sum(a == b for a, b in zip(found["fp32"], found["bf16"], strict=True))
     assert same >= 6  # bf16 rounds to 8 bits, and random words are near each other
+
+
+def test_bf16_rows_are_as_likely_as_by_their_adapter_alone(folders: dict[str, Path], byte_base: Path) -> None:
+    """The first word of a mixed row, judged by peft's bf16 model with that adapter, and by those with the others."""
+    net = load_base(Model(base=str(byte_base), precision="bf16"), frozen=True, device="cpu").model.eval()
+    names, bank = ["wide", "thin", "root"], AdapterBank(CPU)
+    for name in names:
+        config = PeftConfig.from_pretrained(str(folders[name]))
+        tensors = load_file(folders[name] / "adapter_model.safetensors")
+        bank.add(name, read_factors(config, tensors, net, torch.bfloat16))
+    texts = sources(12, 7)
+    factors, slots = bank.stacked([names[i % 3] for i in range(12)])
+    found = decode_ids(net, texts, Generation(max_new_tokens=1), factors=factors, slots=slots, scored=True)
+    away = torch.zeros(3, 12)  # nats between the loop and peft, by adapter and row
+    for number, name in enumerate(names):
+        fresh = load_base(Model(base=str(byte_base), precision="bf16"), frozen=True, device="cpu").model.eval()
+        alone = PeftModel.from_pretrained(fresh, str(folders[name])).eval()
+        for row, (text, decoded) in enumerate(zip(texts, found, strict=True)):
+            with torch.inference_mode():
+                logits = alone(input_ids=torch.tensor([text]), decoder_input_ids=torch.tensor([[0]])).logits[0, 0]
+            assert decoded.log_likelihoods is not None
+            expected = torch.log_softmax(logits.float(), -1)[decoded.ids[0]]
+            away[number, row] = abs(float(expected) - decoded.log_likelihoods[0])
+    own = torch.stack([away[i % 3, i] for i in range(12)])
+    others = torch.stack([(away[:, i].sum() - own[i]) / 2 for i in range(12)])
+    assert float(own.mean()) < 0.25 * float(others.mean())

@@ -69,8 +69,8 @@ class Encoder:
         mixed = q.new_zeros(q.shape[0], q.shape[2], q.shape[1], q.shape[3])
         for row, length in enumerate(lengths):
             own_q, own_k, own_v = (part[row : row + 1, :, :length] for part in (q, k, v))
-            corner = bias[:, :, :length, :length]
-            some = functional.scaled_dot_product_attention(own_q, own_k, own_v, attn_mask=corner, scale=1.0)
+            own_bias = bias[:, :, :length, :length]
+            some = functional.scaled_dot_product_attention(own_q, own_k, own_v, attn_mask=own_bias, scale=1.0)
             mixed[row, :length] = some[0].transpose(0, 1)
         return mixed
 
