@@ -119,6 +119,18 @@ def test_more_kinds_of_settings_than_lanes_take_turns(server: Served, alone: Sum
     assert len(set(found)) > 1
 
 
+def test_a_base_that_the_decode_loop_cannot_run_is_served_one_by_one(
+    byte_base: Path, folder: Path, alone: Summarizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("server.engine", "server.scribe"):
+        monkeypatch.setattr(f"peftsum.{place}.why_not", lambda *_: "it is no plain T5")
+    asks = [Ask(str(i), name, DIALOGUE, {"max_new_tokens": 4}, True) for i, name in enumerate(["thin", None])]
+    with served(byte_base, folder) as server:
+        found = server.engine.submit(asks).future.result(60).summaries
+        assert [each.summary for each in found] == [wanted(alone, ask).summary for ask in asks]
+        assert server.value("peftsum_batch_rows_count") == 0
+
+
 def test_the_answer_is_what_the_command_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "d.txt").write_text(DIALOGUE)
     adapters = [ROOT / "adapters" / name for name in ("tiny-summary", "tiny-topic")]

@@ -54,12 +54,14 @@ class Seats:
     """The adapters of the rows in progress, and of those before them for as long as nobody needs their seat.
 
     Args:
-        plan: whose projections hold the stacks.
-        count: seats, that of the bare base included.
+        plan: whose projections hold the stacks; None where no row will ever need a seat.
+        count: most seats, that of the bare base included; they are made as they are needed.
     """
 
-    def __init__(self, plan: LastingPlan, count: int) -> None:
+    def __init__(self, plan: LastingPlan | None, count: int) -> None:
         self._plan, self.count = plan, count
+        self._named = plan.named if plan is not None else []
+        self._made = 1
         self._at: dict[str, int] = {}
         """Adapter to seat, the least recently taken first."""
         self._rows: Counter[str] = Counter()
@@ -69,7 +71,7 @@ class Seats:
     @property
     def nbytes(self) -> int:
         """Bytes of the stacks."""
-        updates = [projection.update for projection, _ in self._plan.named if projection.update is not None]
+        updates = [projection.update for projection, _ in self._named if projection.update is not None]
         return sum(update.down.nbytes + sum(up.nbytes for up in update.ups) for update in updates)
 
     def take(self, name: str | None, factors: Callable[[], Mapping[str, LayerFactors]]) -> int | None:
@@ -101,21 +103,28 @@ class Seats:
         self._at.pop(name, None)
         self._rows.pop(name, None)
         if not self._at:
-            self._shapes = {}
-            for projection, names in self._plan.named:
+            self._shapes, self._made = {}, 1
+            for projection, names in self._named:
                 projection.stack([None] * len(names))
 
     def _free_seat(self) -> int | None:
         taken = set(self._at.values())
         free = next((seat for seat in range(1, self.count) if seat not in taken), None)
         if free is not None:
+            self._make(free + 1)
             return free
         idle = next((name for name in self._at if not self._rows[name]), None)
         return self._at.pop(idle) if idle is not None else None
 
+    def _make(self, seats: int) -> None:
+        """See to so many seats; their number doubles, so that few copies are made on the way."""
+        if seats > self._made:
+            self._made = min(self.count, max(seats, 2 * self._made))
+            self._restack(self._shapes)
+
     def _write(self, seat: int, factors: Mapping[str, LayerFactors]) -> None:
         self._widen(factors)
-        for projection, names in self._plan.named:
+        for projection, names in self._named:
             update = projection.update
             if update is None:
                 continue
@@ -134,25 +143,29 @@ class Seats:
         for layer, f in factors.items():
             rank = max(f.rank, wanted[layer][0] if layer in wanted else 0)
             wanted[layer] = (rank, f.down.shape[1], f.up.shape[1])
-        for projection, names in self._plan.named:
-            if all(wanted.get(name) == self._shapes.get(name) for name in names):
-                continue
+        if wanted != self._shapes:
+            self._restack(wanted)
+
+    def _restack(self, wanted: Mapping[str, tuple[int, int, int]]) -> None:
+        """Make stacks of these shapes and of the seats there are, and copy over what is seated."""
+        for projection, names in self._named:
             before = _layers_of(projection)
             stacks = [
                 self._stack(wanted[name], before.get(i)) if name in wanted else None for i, name in enumerate(names)
             ]
             projection.stack(stacks)
-        self._shapes = wanted
+        self._shapes = dict(wanted)
 
     def _stack(
         self, shape: tuple[int, int, int], before: tuple[torch.Tensor, torch.Tensor] | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self._plan is not None, "rows have seats"
         rank, inputs, outputs = shape
         options: dict[str, Any] = {"dtype": self._plan.dtype, "device": self._plan.device}
-        down = torch.zeros(self.count, rank, inputs, **options)
-        up = torch.zeros(self.count, rank, outputs, **options)
+        down = torch.zeros(self._made, rank, inputs, **options)
+        up = torch.zeros(self._made, rank, outputs, **options)
         for new, old in zip((down, up), before or (), strict=False):
-            new[:, : old.shape[1]] = old
+            new[: old.shape[0], : old.shape[1]] = old
         return down, up
 
 

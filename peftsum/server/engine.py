@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
-from peftsum.decoding import Decoded
+from peftsum.decoding import Decoded, why_not
 from peftsum.decoding.joining import LastingPlan
 from peftsum.exceptions import PeftsumError, UsageError
 from peftsum.generate import Summarizer
@@ -163,7 +163,8 @@ class Engine:
 
         with torch.inference_mode():
             resident = self._summarizer.resident
-            self._lanes = Lanes(resident, LastingPlan(resident.bare), self._limits.batch)
+            plan = LastingPlan(resident.bare) if why_not(resident.bare) is None else None
+            self._lanes = Lanes(resident, plan, self._limits.batch)
             self._scribe = Scribe(self._summarizer, self._lanes)
             self._count_adapters()
             while True:
@@ -181,11 +182,11 @@ class Engine:
     def _turn(self) -> None:
         """Do what has come up, and write one more token of every row."""
         started, cpu_s = time.perf_counter(), time.process_time()
-        self._obey()
-        self._let_go()
         taking: list[Work] = []
         done = 0
         try:
+            self._obey()
+            self._let_go()
             taking, done = self._begin()
             self._admit()
             taking += [row.work for row in self._lanes.running]

@@ -31,11 +31,11 @@ class Lanes:
 
     Args:
         resident: the adapters.
-        plan: the weights.
+        plan: the weights; None where the decode loop cannot run the base, so that no row ever comes.
         batch: most rows a lane, beams counted.
     """
 
-    def __init__(self, resident: ResidentAdapters, plan: LastingPlan, batch: int) -> None:
+    def __init__(self, resident: ResidentAdapters, plan: LastingPlan | None, batch: int) -> None:
         self._resident, self._plan, self._batch = resident, plan, batch
         self.seats = Seats(plan, SEATS)
         self._lanes: dict[Generation, tuple[Lane, int, int]] = {}
@@ -113,7 +113,7 @@ class Lanes:
 
     def likelihood(self, row: Row, source: list[int], target: list[int]) -> float:
         """Return the mean log-probability, nats a token, of a text by a finished row's adapter, whose seat it has."""
-        return likelihood(self._plan, self.seats, source, target, row.seat)
+        return likelihood(self._weights, self.seats, source, target, row.seat)
 
     def clear(self) -> None:
         """Forget all rows and caches, after a fault that may have left them in no order."""
@@ -121,6 +121,11 @@ class Lanes:
             self.release(row)
         self._lanes, self._rows = {}, {}
         self.waiting.clear()
+
+    @property
+    def _weights(self) -> LastingPlan:
+        assert self._plan is not None, "rows come where the decode loop runs the base"
+        return self._plan
 
     def _seat(self, row: Row) -> int | None:
         name = row.work.ask.adapter
@@ -150,7 +155,7 @@ class Lanes:
         elif lane is not None and (len(lane) or lane in chosen):
             return None
         settings = row.generation.model_copy(update={"max_new_tokens": output})
-        made = Lane(self._plan, self.seats, settings, self._batch, source, output)
+        made = Lane(self._weights, self.seats, settings, self._batch, source, output)
         self._lanes[key] = (made, source, output)
         return made
 

@@ -26,6 +26,7 @@ from peftsum.server.metrics import Metrics
 
 KEY_VARIABLE = "PEFTSUM_API_KEY"
 SHORTEST_KEY = 16
+LAST_WORDS_S = 10  # for clients to read their answers, once all summaries are written
 MOST_CONNECTIONS = 1000  # open at once; each may hold a body while it is read
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def serve(wanted: Wanted, ready: Callable[[str], object]) -> int:
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=LAST_WORDS_S,
         limit_concurrency=MOST_CONNECTIONS,
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)

@@ -30,7 +30,6 @@ def _whole(value: object) -> object:
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_DIALOGUE_CHARACTERS, pattern=r"\S")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
-Whole = Annotated[int, BeforeValidator(_whole)]
 Id = Annotated[str, StringConstraints(max_length=LONGEST_ID)]
 
 
@@ -45,11 +44,11 @@ class Asked(BaseModel):
 class Settings(Asked):
     """How summaries are written; what is not given is the adapter's own."""
 
-    max_new_tokens: Whole | None = Field(None, ge=1, le=MOST_NEW_TOKENS)
+    max_new_tokens: Annotated[int, Field(ge=1, le=MOST_NEW_TOKENS), BeforeValidator(_whole)] | None = None
     """Longest summary in tokens."""
-    num_beams: Whole | None = Field(None, ge=1, le=MOST_BEAMS)
+    num_beams: Annotated[int, Field(ge=1, le=MOST_BEAMS), BeforeValidator(_whole)] | None = None
     """Beams; 1 is greedy."""
-    no_repeat_ngram_size: Whole | None = Field(None, ge=0, le=16)
+    no_repeat_ngram_size: Annotated[int, Field(ge=0, le=16), BeforeValidator(_whole)] | None = None
     """No n-gram of this size twice in a summary; 0 is off."""
     repetition_penalty: float | None = Field(None, gt=0, le=10)
     """Penalty on tokens already written; 1 is off."""
