@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from peftsum.cost.machine import describe_machine
-from peftsum.engine.allocator import bound_kernel_caches
+from peftsum.engine.allocator import bound_kernel_caches, give_back_freed_memory
 from peftsum.exceptions import HubError, ModelError
 from peftsum.hub import go_offline_if_unreachable
 from peftsum.recipe import Model
@@ -81,9 +81,22 @@ def load_base(model: Model, *, frozen: bool, device: str, dropout: float | None 
         keep_8_bit_scales(net)
     if model.quantize == "none":
         net = net.to(device)
+    elif device == "cpu":
+        _leave_the_file(net)
     if dropout is not None:
         set_dropout(net, dropout)
     return Base(net, tokenizer, model.base, base_revision(model, net), autocast=bf16 and not frozen)
+
+
+def _leave_the_file(net: Any) -> None:
+    """Copy the weights that quantization left out of the mapped file, of which they would hold all in memory.
+
+    A Flan-T5-base in 8 bits held 751 MB of its file beside its weights, and 324 MB that loading had freed.
+    """
+    give_back_freed_memory()
+    for tensor in (*net.parameters(), *net.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.clone()
 
 
 def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:

@@ -248,15 +248,14 @@ class Recipe(Section):
     def fingerprint(self) -> str:
         """Hash of everything that changes the trained weights; name, generation and cost do not."""
         shaping = self.model_dump(mode="json", include={"model", "data", "prompt", "method", "train"})
-        if not shaping["data"]["redact"]:  # runs of before there was such a key stay current
-            shaping["data"].pop("redact")
         for harmless in ("trackers", "checkpoint_every", "keep_checkpoints"):
             shaping["train"].pop(harmless)
-        if self.train.objective == Plain():  # runs made before there was a choice stay current
+        # Runs of before there were these keys, or of before one was renamed, stay current.
+        if not self.data.redact:
+            shaping["data"].pop("redact")
+        if self.train.objective == Plain():
             shaping["train"].pop("objective")
         if self.train.start_from is None:
             shaping["train"].pop("start_from")
-        shaping["train"]["best_by"] = shaping["train"].pop(
-            "select_by"
-        )  # its first name: runs made under it stay current
+        shaping["train"]["best_by"] = shaping["train"].pop("select_by")
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]

@@ -120,6 +120,7 @@ def weights_of_base(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.slow  # the same of one process, killed at any moment, is in test_kill.py
 def test_interrupted_and_resumed_equals_uninterrupted(
     forks: Forker, byte_base: Path, dialogues: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from contextlib import suppress
 
 # <malloc.h>, glibc: freed blocks beyond these go back to the kernel, and are paged in anew, zeroed, by the next step
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -24,6 +25,13 @@ def bound_kernel_caches() -> None:
     """
     for name, capacity in KERNEL_CACHES.items():
         os.environ.setdefault(name, capacity)
+
+
+def give_back_freed_memory() -> None:
+    """Return to the kernel what the process has freed but still holds (malloc_trim(3)), where the C library can."""
+    if platform.system() == "Linux":
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_freed_memory() -> bool:
