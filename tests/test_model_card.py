@@ -18,7 +18,7 @@ def headings(text: str) -> list[str]:
     return [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
 
 
-@pytest.mark.parametrize("name", ["tiny-summary"])
+@pytest.mark.parametrize("name", ["tiny-summary", "tiny-topic"])
 def test_a_shipped_card_has_all_that_a_reader_and_the_hub_need(name: str) -> None:
     card = ModelCard.load(ROOT / "adapters" / name / "README.md")
     assert [title for title in headings(card.content) if title in SECTIONS] == SECTIONS
