@@ -26,7 +26,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the peftsum of this checkout
 
-from redacting.generate import HELD_APART, WORKED_WITH, WORKED_WITH_LATER, generate  # noqa: E402
+from redacting.generate import generate  # noqa: E402
+from redacting.templates import HELD_APART, WORKED_WITH, WORKED_WITH_LATER  # noqa: E402
 
 from peftsum.cost.machine import describe_machine  # noqa: E402
 from peftsum.redaction import KINDS, Redactor  # noqa: E402

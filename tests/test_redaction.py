@@ -18,7 +18,8 @@ from peftsum.screening import screened
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
-from redacting.generate import WORKED_WITH, generate
+from redacting.generate import generate
+from redacting.templates import WORKED_WITH
 from redaction import check, read_cases, unmarked
 
 UNNAMED = parse_kinds("all")
