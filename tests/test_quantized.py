@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -161,3 +162,11 @@ def test_dora_on_8_bit_trains_and_answers_more_than_once(byte_base: Path, dialog
     summarizer = Summarizer(adapters=["adapters/run"])
     first = summarizer.summarize([DIALOGUE])
     assert summarizer.summarize([DIALOGUE]) == first
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not list mapped files")
+def test_an_8_bit_base_does_not_hold_the_file_it_came_from(byte_base: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(byte_base, tmp_path / "base"))
+    loaded = load_base(Model(base=str(folder), quantize="int8"), frozen=True, device="cpu")
+    assert any(tensor.is_floating_point() for tensor in loaded.model.parameters())  # there is what could hold it
+    assert str(folder) not in Path("/proc/self/maps").read_text()
