@@ -63,7 +63,7 @@ def _complete_one(adapter: Path, evaluation: Evaluation, data: Data, split: Spli
     dialogues, ids = [e.dialogue for e in split.examples], [e.id for e in split.examples]
     system = System(
         system=adapter.name,
-        method=record.recipe.method.kind,
+        method=record.recipe.method.variant,
         quantize=record.recipe.model.quantize,
         base=record.recipe.model.base,
         scores=evaluation.scores,
