@@ -98,7 +98,7 @@ class SummariesRequest(Asked):
     dialogues: list[Dialogue] = Field(default=[], min_length=1, max_length=MOST_DIALOGUES)
     """Several, instead of `dialogue`."""
     settings: Settings = Settings()
-    redact: list[Kind | Literal["all"]] = Field(default=[], max_length=len(KINDS))
+    redact: list[Literal[Kind, "all"]] = Field(default=[], max_length=len(KINDS))
     """Kinds of personal values that placeholders stand for before the model reads a dialogue, beside the server's;
     `all` is every kind but `name`."""
     restore: bool = False
