@@ -61,11 +61,6 @@ def least_weight_bytes(recipe: Recipe) -> float:
     return float(packed * linear + 2 * (left_out + words))
 
 
-def shipped_bases() -> tuple[str, ...]:
-    """Return the Hub ids whose sizes are known without the Hub."""
-    return tuple(_shipped()["bases"])
-
-
 @lru_cache(maxsize=1)
 def _shipped() -> dict[str, Any]:
     text = (files("peftsum.forecast") / "bases.json").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from peftsum.dialogue_text import parse_turns
@@ -117,11 +117,3 @@ def _trimmed(name: str) -> str | None:
             break
         kept.append(plain)
     return " ".join(kept) or None
-
-
-def people_of(texts: Iterable[str]) -> People:
-    """Return the people of a dialogue and what belongs to it."""
-    people = People()
-    for text in texts:
-        people.learn(text)
-    return people
