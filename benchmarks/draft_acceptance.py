@@ -96,12 +96,12 @@ def step_seconds(model: object, rows: int, source_tokens: int, tokens: int) -> f
 
     from peftsum.decoding.encoder import Encoder
     from peftsum.decoding.plan import Plan
-    from peftsum.decoding.state import DecoderState, encode_into
+    from peftsum.decoding.state import DecoderState
 
     with torch.inference_mode():
         plan = Plan(model, many=True)  # type: ignore[arg-type]
         state = DecoderState(plan, rows, 1, source_tokens, 40)
-        encode_into(state, Encoder(plan, source_tokens), [[5] * source_tokens] * rows, [0] * rows, None)
+        state.admit(Encoder(plan, source_tokens)([[5] * source_tokens] * rows, [0] * rows), [0] * rows)
         ids = torch.full((rows, tokens), 5)
         positions = torch.arange(20, 20 + tokens).expand(rows, tokens).contiguous()
         taken = []

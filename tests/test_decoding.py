@@ -139,12 +139,15 @@ def test_an_active_adapter_is_run_whatever_its_kind(
 def test_attention_source_by_source_is_that_of_a_masked_batch(model: Any) -> None:
     """GPUs take the one way, CPUs the other."""
     sources = dialogues(7, 12)
-    made = plan.Plan(model)
-    with torch.inference_mode():
-        one_by_one, masked = (encoder.Encoder(made, 60, at_once=way)(sources, None) for way in (False, True))
-    for row, source in enumerate(sources):
-        assert torch.allclose(one_by_one[row, : len(source)], masked[row, : len(source)], atol=1e-4)
-    assert not torch.allclose(one_by_one[0, :1], one_by_one[1, :1], atol=1e-2)
+    made, found = plan.Plan(model), []
+    for flat in (True, False):
+        made.flat = flat
+        with torch.inference_mode():
+            found.append(encoder.Encoder(made, 60)(sources, [0] * len(sources)))
+    for source, one_by_one, masked in zip(sources, *found, strict=True):
+        assert one_by_one.shape == masked.shape == (len(source), made.config.d_model)
+        assert torch.allclose(one_by_one, masked, atol=1e-4)
+    assert not torch.allclose(found[0][0][:1], found[0][1][:1], atol=1e-2)
 
 
 def test_log_likelihoods_are_the_models_own(model: Any) -> None:
@@ -198,11 +201,11 @@ def test_equal_sources_are_encoded_once(model: Any, monkeypatch: pytest.MonkeyPa
     def counting(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         embed = self.embed_source
-        self.embed_source = lambda ids: (seen.append(len(ids)), embed(ids))[1]
+        self.embed_source = lambda ids: (seen.append(ids.numel()), embed(ids))[1]
 
     monkeypatch.setattr(plan.Plan, "__init__", counting)
     a, b = dialogues(2, 9)
     found = decode_ids(model, [a, b, a, a, b], Generation(max_new_tokens=6))
-    assert sum(seen) == 2
+    assert sum(seen) == len(a) + len(b)
     assert found[0] == found[2] == found[3]
     assert found[1] == found[4]

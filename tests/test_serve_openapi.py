@@ -45,7 +45,7 @@ def hold(api: Any, method: str, path: str, mode: GenerationMode, examples: int) 
         phases=(Phase.explicit, Phase.generate),
     )
     def judged(case: Any) -> None:
-        case.call_and_validate()
+        case.call_and_validate(timeout=120)  # tens of dialogues with five beams, on a machine that others use
 
     judged()
 

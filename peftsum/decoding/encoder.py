@@ -1,8 +1,8 @@
-"""The encoder's forward pass over a padded batch, bias and mask summed once for all layers."""
+"""The encoder's forward pass: on a CPU over sources one behind the other, elsewhere over a padded batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,12 +21,13 @@ class Encoder:
     Args:
         plan: the model.
         longest: tokens of the longest source to come.
-        at_once: attend to all sources of a batch together, padded and masked; None does so except on a CPU.
+        groups_of: gives the adapters of rows from their slots, None where the encoder has no adapter for them.
     """
 
-    def __init__(self, plan: Plan, longest: int, *, at_once: bool | None = None) -> None:
-        self._plan = plan
-        self._at_once = plan.device.type != "cpu" if at_once is None else at_once
+    def __init__(
+        self, plan: Plan, longest: int, groups_of: Callable[[Sequence[int]], RowGroups | None] = lambda slots: None
+    ) -> None:
+        self._plan, self._groups_of = plan, groups_of
         self._bias: torch.Tensor = plan.encoder_bias.compute_bias(longest, longest).detach()  # (1, heads, S, S)
 
     @property
@@ -34,45 +35,59 @@ class Encoder:
         """Where it runs."""
         return self._plan.device
 
-    def __call__(self, sources: Sequence[Sequence[int]], rows: RowGroups | None) -> torch.Tensor:
-        """Return the encoder's states, (rows, longest, d_model); what lies beyond a source's end means nothing.
+    def __call__(self, sources: Sequence[Sequence[int]], slots: Sequence[int]) -> list[torch.Tensor]:
+        """Return the encoder's states of each source, (tokens, d_model).
 
         Args:
             sources: token ids.
-            rows: the adapter of each.
+            slots: which stacked adapter each has.
+        """
+        if not self._plan.flat:
+            states = self._padded(sources, self._groups_of(slots))
+            return [row[: len(source)] for row, source in zip(states, sources, strict=True)]
+        found: dict[int, torch.Tensor] = {}
+        for members in by_adapter(slots):
+            rows = self._groups_of([slots[members[0]]])
+            found |= zip(members, self._flat([sources[i] for i in members], rows), strict=True)
+        return [found[i] for i in range(len(sources))]
+
+    def _flat(self, sources: Sequence[Sequence[int]], rows: RowGroups | None) -> Sequence[torch.Tensor]:
+        """Encode sources of one adapter, one behind the other.
+
+        No mask is made, no padding computed, and the bias of one source stays in the processor's cache.
         """
         plan = self._plan
-        heads, width = plan.heads
-        pad = plan.config.pad_token_id or 0
-        ids = collate_sources(sources, pad)["input_ids"].to(plan.device)
-        count, longest = ids.shape
         lengths = [len(source) for source in sources]
-        added = self._added(lengths, longest) if self._at_once else None
+        states = plan.embed_source(torch.tensor([[word for source in sources for word in source]]))
+        bias = self._bias.to(plan.dtype)
+        for layer in plan.encoder:
+            queries = layer.own.queries(layer.own.norm(states), rows)
+            mixed = torch.empty_like(queries[0])
+            parts = (torch.split(part[0].view(-1, *plan.heads), lengths) for part in (*queries, mixed))
+            for q, k, v, out in zip(*parts, strict=True):  # (tokens, heads, width) of a source
+                q, k, v = (part.transpose(0, 1)[None] for part in (q, k, v))
+                own = bias[:, :, : len(out), : len(out)]
+                some = functional.scaled_dot_product_attention(q, k, v, attn_mask=own, scale=1.0)
+                out.copy_(some[0].transpose(0, 1))
+            states = layer.own.output.plus(states, mixed, rows)
+            states = layer.feed_forward(states, rows)
+        return torch.split(plan.encoder_norm(states)[0], lengths)
+
+    def _padded(self, sources: Sequence[Sequence[int]], rows: RowGroups | None) -> torch.Tensor:
+        """Encode a batch together, bias and mask summed once for all layers; return (rows, longest, d_model)."""
+        plan = self._plan
+        heads, width = plan.heads
+        ids = collate_sources(sources, plan.config.pad_token_id or 0)["input_ids"].to(plan.device)
+        count, longest = ids.shape
+        added = self._added([len(source) for source in sources], longest)
         states = plan.embed_source(ids)
         for layer in plan.encoder:
             q, k, v = layer.own.queries(layer.own.norm(states), rows)
             q, k, v = (part.view(count, longest, heads, width).transpose(1, 2) for part in (q, k, v))
-            if added is None:
-                mixed = self._one_by_one(q, k, v, lengths)
-            else:
-                mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=1.0).transpose(1, 2)
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=1.0).transpose(1, 2)
             states = layer.own.output.plus(states, mixed.reshape(count, longest, heads * width), rows)
             states = layer.feed_forward(states, rows)
         return plan.encoder_norm(states)
-
-    def _one_by_one(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """Return what :meth:`__call__` mixes, (rows, longest, heads, width), source by source.
-
-        No mask is made, no padding computed, and the bias of one source stays in the processor's cache.
-        """
-        bias = self._bias.to(q.dtype)
-        mixed = q.new_zeros(q.shape[0], q.shape[2], q.shape[1], q.shape[3])
-        for row, length in enumerate(lengths):
-            own_q, own_k, own_v = (part[row : row + 1, :, :length] for part in (q, k, v))
-            own_bias = bias[:, :, :length, :length]
-            some = functional.scaled_dot_product_attention(own_q, own_k, own_v, attn_mask=own_bias, scale=1.0)
-            mixed[row, :length] = some[0].transpose(0, 1)
-        return mixed
 
     def _added(self, lengths: Sequence[int], longest: int) -> torch.Tensor:
         """Return what is added to the scores, (rows or 1, heads, longest, longest)."""
@@ -82,3 +97,11 @@ class Encoder:
         positions = torch.arange(longest, device=bias.device)
         beyond = positions >= torch.tensor(lengths, device=bias.device)[:, None]  # (rows, longest)
         return bias.masked_fill(beyond[:, None, None], float("-inf"))
+
+
+def by_adapter(slots: Sequence[int]) -> list[list[int]]:
+    """Return which rows have the same adapter, adapters in the order in which they come first."""
+    groups: dict[int, list[int]] = {}
+    for row, slot in enumerate(slots):
+        groups.setdefault(slot, []).append(row)
+    return list(groups.values())

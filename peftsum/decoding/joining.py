@@ -249,7 +249,7 @@ class Lane:
         beams = generation.num_beams
         self.capacity = max(1, capacity // beams)
         self._state = _SeatedState(plan, self.capacity, beams, longest_source, longest_output, seats.count)
-        self._encoder = Encoder(plan, longest_source)
+        self._encoder = Encoder(plan, longest_source, self._state.groups_of)
         rules = Constraints(generation, eos_ids(plan.config.eos_token_id))
         kind = _OwnLengths if beams == 1 else _DroppableBeams
         start = plan.config.decoder_start_token_id
@@ -270,8 +270,7 @@ class Lane:
     def admit(self, rows: Sequence[Newcomer]) -> None:
         """Encode the sources of rows and let them join behind those in progress."""
         seats = [row.seat for row in rows]
-        states = self._encoder([row.source for row in rows], self._state.groups_of(seats))
-        self._state.admit(states, [len(row.source) for row in rows], seats)
+        self._state.admit(self._encoder([row.source for row in rows], seats), seats)
         self._most.update((row.member, row.most) for row in rows)
         self._search.admit([row.member for row in rows], None)
 
@@ -304,7 +303,7 @@ def likelihood(plan: LastingPlan, seats: Seats, source: Sequence[int], target: S
         seat: of the adapter.
     """
     state = _SeatedState(plan, 1, 1, len(source), len(target), seats.count)
-    state.admit(Encoder(plan, len(source))([source], state.groups_of([seat])), [len(source)], [seat])
+    state.admit(Encoder(plan, len(source), state.groups_of)([source], [seat]), [seat])
     device = plan.device
     before = torch.tensor([[plan.config.decoder_start_token_id, *target[:-1]]], device=device)
     positions = torch.arange(len(target), device=device)[None]

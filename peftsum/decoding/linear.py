@@ -17,9 +17,7 @@ from torch.nn import functional
 from peftsum.bank import RowGroups, SharedInput
 from peftsum.engine.projection import factor_of
 
-MERGE_POSITIONS = (
-    256  # of one adapter from which W + s·BA, formed anew for a batch, costs less than the update beside it
-)
+MERGE_POSITIONS = 256  # of one adapter from which forming W + s·BA for a batch costs less than the update beside it
 
 
 @dataclass
@@ -138,7 +136,8 @@ class Projection:
             rows: the adapter of each row, where the layers have stacked updates.
         """
         if rows is not None and self._merges(x, rows):
-            return tuple(functional.linear(x, weight) for weight in self._weights(rows))
+            weights = self._weights(rows)
+            return torch.split(_linear(x, torch.cat(weights)), [w.shape[0] for w in weights], dim=-1)
         outs = self._base(x)
         for y, part in zip(outs, self.parts, strict=True):
             if part.down is not None and part.up is not None:
@@ -180,7 +179,7 @@ class Projection:
             outs = [torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], "") for w in self._packed]
             return torch.split(outs[0], self._widths, dim=-1) if len(outs) < len(self.parts) else tuple(outs)
         return tuple(
-            part.module(x) if part.weight is None else functional.linear(x.to(part.weight.dtype), part.weight)
+            part.module(x) if part.weight is None else _linear(x.to(part.weight.dtype), part.weight)
             for part in self.parts
         )
 
@@ -211,6 +210,14 @@ class Projection:
         for which, down, up in zip(update.which, downs, update.ups, strict=True):
             weights[which] = torch.addmm(weights[which], up[slot].t(), down)
         return weights
+
+
+def _linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return x Wᵀ, of many positions in fp32 by oneDNN: torch asks MKL, which leaves AVX-512 of an AMD unused."""
+    if x.dtype == torch.float32 and x.shape[:-1].numel() >= MERGE_POSITIONS and can_pack(x.device):
+        y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        return y
+    return functional.linear(x, weight)
 
 
 def _fused(x: torch.Tensor, other: torch.Tensor, weight: torch.Tensor, kind: str) -> torch.Tensor:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from peftsum.decoding.ahead import EncodedAhead
 from peftsum.decoding.beam import Beams
 from peftsum.decoding.constraints import Constraints, eos_ids
 from peftsum.decoding.encoder import Encoder
 from peftsum.decoding.greedy import Greedy
 from peftsum.decoding.output import Decoded
 from peftsum.decoding.plan import Plan
-from peftsum.decoding.state import DecoderState, encode_into
+from peftsum.decoding.state import DecoderState
 from peftsum.recipe import Generation
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 RESHAPE_RATIO = 0.75  # of the longest source in progress or next to what the caches are made for: below, more rows fit
 MOST_ROWS = 256  # side by side: the caches of the summaries themselves grow with them
-ENCODE_TOKENS = 2048  # source positions the encoder takes at once on a CPU: what it computes stays near its caches
 REFILL_SHARE = 0.25  # of the rows must be free before more dialogues are encoded, for it takes some at once
 MANY_TOKENS = 4096  # source positions from which merging and packing weights pay for themselves
 
@@ -69,16 +69,19 @@ class _Loop:
 
     def __init__(self, plan: Plan, request: Request, factors: StackedFactors | None, batch_tokens: int) -> None:
         generation, config = request.generation, plan.config
-        self._plan, self._request, self._factors = plan, request, factors
+        self._request = request
         self._budget = batch_tokens // generation.num_beams
         sources = request.sources
         # equal sources stand side by side, so that the encoder meets them at once
         self._waiting = deque(sorted(range(len(sources)), key=lambda i: (-len(sources[i]), *sources[i])))
         longest = len(sources[self._waiting[0]])
-        self._encoder = Encoder(plan, longest)
+        self._slots = request.slots if request.slots is not None else [0] * len(sources)
         adapters = factors.adapters if factors is not None else 0
         rows, most = self._rows_for(longest), self._rows_for(len(sources[self._waiting[-1]]))
         self._state = DecoderState(plan, rows, generation.num_beams, longest, generation.max_new_tokens, adapters)
+        alike = factors is None or not factors.touches("encoder.")
+        encoder = Encoder(plan, longest) if alike else Encoder(plan, longest, self._state.groups_of)
+        self._encoded = EncodedAhead(encoder, sources, self._waiting, self._slots, alike=alike)
         rules = Constraints(generation, eos_ids(config.eos_token_id), forced=request.ends is not None)
         kind = Greedy if generation.num_beams == 1 else Beams
         start = config.decoder_start_token_id
@@ -108,29 +111,6 @@ class _Loop:
             self._state.reshape(rows, longest)
 
     def _admit(self, members: list[int]) -> None:
-        request = self._request
-        for some in self._encoder_batches(members):
-            slots = [request.slots[i] if request.slots is not None else 0 for i in some]
-            encode_into(self._state, self._encoder, [request.sources[i] for i in some], slots, self._factors)
-            self._search.admit(some, [request.ends[i] for i in some] if request.ends is not None else None)
-
-    def _encoder_batches(self, members: list[int]) -> Iterator[list[int]]:
-        """Cut dialogues, longest first, into batches for the encoder: on a CPU of one adapter each.
-
-        There a few hundred positions fill the processor, and one adapter can be merged for them.
-        """
-        alone = self._plan.device.type == "cpu" and self._factors is not None and self._factors.touches("encoder.")
-        slots = self._request.slots
-        if alone and slots is not None:
-            by_slot: dict[int, list[int]] = {}
-            for member in members:
-                by_slot.setdefault(slots[member], []).append(member)
-            groups = list(by_slot.values())
-        else:
-            groups = [members]
-        budget = ENCODE_TOKENS if self._plan.device.type == "cpu" else 4 * ENCODE_TOKENS
-        for group in groups:
-            while group:
-                count = max(1, budget // len(self._request.sources[group[0]]))
-                yield group[:count]
-                group = group[count:]
+        ends = self._request.ends
+        self._state.admit(self._encoded.take(members), [self._slots[i] for i in members])
+        self._search.admit(members, [ends[i] for i in members] if ends is not None else None)

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
-from peftsum.bank import RowGroups, StackedFactors
-from peftsum.decoding.encoder import Encoder
+from peftsum.bank import RowGroups
+from peftsum.decoding.encoder import by_adapter
 from peftsum.decoding.plan import DecoderLayer, Plan
 
 HIDDEN = float("-inf")
+SAME_BITS = 3  # leading bits of the number of groups that a step tells apart: 1 to 8, 10, 12, 14, 16, 20, …
 
 
 class DecoderState:
@@ -68,28 +71,43 @@ class DecoderState:
         """Where the caches lie."""
         return self._plan.device
 
-    def admit(self, states: torch.Tensor, lengths: Sequence[int], slots: Sequence[int]) -> None:
+    def admit(self, states: Sequence[torch.Tensor], slots: Sequence[int]) -> None:
         """Take in groups behind those in progress.
 
         Args:
-            states: the encoder's, (groups, longest, d_model).
-            lengths: tokens of each source.
+            states: the encoder's, (tokens, d_model) a group.
             slots: which stacked adapter each has.
         """
-        first, count, longest = len(self), *states.shape[:2]
-        heads, width = self._plan.heads
-        rows = self.groups_of(slots)
-        for i, layer in enumerate(self._plan.decoder):
-            assert layer.cross.memory is not None, "cross-attention reads the encoder"
-            for which, part in enumerate(layer.cross.memory(states, rows)):
-                target = self._cross[which, i, first : first + count, :, :longest]
-                target.copy_(part.view(count, longest, heads, width).transpose(1, 2))
+        first, lengths = len(self), [len(each) for each in states]
+        for members in by_adapter(slots) if self._plan.flat else [list(range(len(states)))]:
+            together = [states[i] for i in members]
+            x = torch.cat(together)[None] if self._plan.flat else pad_sequence(together, batch_first=True)
+            rows = self.groups_of([slots[i] for i in (members[:1] if self._plan.flat else members)])
+            self._remember(x, rows, [first + i for i in members], [lengths[i] for i in members])
         positions = torch.arange(self._hidden.shape[1], device=self._plan.device)
         beyond = positions >= torch.tensor(lengths, device=self._plan.device)[:, None]
-        self._hidden[first : first + count] = torch.zeros_like(self._hidden[:count]).masked_fill_(beyond, HIDDEN)
+        hidden = self._hidden[first : first + len(states)]
+        hidden.copy_(torch.zeros_like(hidden).masked_fill_(beyond, HIDDEN))
         self.lengths += lengths
         self._slots += slots
         self._rows = None
+
+    def _remember(self, x: torch.Tensor, rows: RowGroups | None, groups: list[int], lengths: list[int]) -> None:
+        """Write the keys and values of sources into the cross-cache.
+
+        Args:
+            x: the encoder's states: source behind source, (1, tokens, d_model), or padded, (groups, longest, d_model).
+            rows: their adapters.
+            groups: where they go.
+            lengths: tokens of each.
+        """
+        for i, layer in enumerate(self._plan.decoder):
+            assert layer.cross.memory is not None, "cross-attention reads the encoder"
+            for cache, part in zip(self._cross[:, i], layer.cross.memory(x, rows), strict=True):
+                part = part.view(*part.shape[:2], *self._plan.heads)
+                each = torch.split(part[0], lengths) if self._plan.flat else part
+                for group, length, own in zip(groups, lengths, each, strict=True):
+                    cache[group, :, :length] = own[:length].transpose(0, 1)
 
     def reshape(self, groups: int, longest_source: int) -> None:
         """Make room for more groups of shorter sources; those in progress stay.
@@ -144,15 +162,30 @@ class DecoderState:
             longest: the largest position, known to the caller without asking the device.
         """
         plan = self._plan
-        rows = self._row_groups(tokens.shape[1])
+        count, groups = len(tokens), self._computed()
+        beyond = groups * self._beams - count
+        if beyond:
+            tokens, positions = (functional.pad(each, (0, 0, 0, beyond)) for each in (tokens, positions))
+        rows = self._row_groups(groups, tokens.shape[1])
         states = plan.embed(tokens.flatten())  # (rows · tokens, d_model)
         bias = self._by_position[positions][..., : longest + 1]  # (rows, tokens, heads, keys)
         bias = bias.transpose(1, 2)
         for i, layer in enumerate(plan.decoder):
             states = self._own_attention(layer, i, states, positions, bias, rows)
-            states = self._cross_attention(layer, i, states, rows)
+            states = self._cross_attention(layer, i, states, rows, groups)
             states = layer.feed_forward(states, rows)
-        return plan.logits(states, rows).view(*tokens.shape, -1)
+        return plan.logits(states, rows).view(*tokens.shape, -1)[:count]
+
+    def _computed(self) -> int:
+        """Return how many groups a step computes: on a CPU few different counts, what is behind the last ignored.
+
+        For each count oneDNN makes its products anew, which takes as long as a fifth of a step.
+        """
+        count = len(self)
+        if self._plan.device.type != "cpu":
+            return count
+        each = 1 << max(0, count.bit_length() - SAME_BITS)
+        return min(self.groups, -(-count // each) * each)
 
     def _own_attention(
         self, layer: DecoderLayer, i: int, states: torch.Tensor, positions: torch.Tensor, bias: torch.Tensor, rows: Any
@@ -169,9 +202,11 @@ class DecoderState:
         mixed = mixed.transpose(1, 2).reshape(count * tokens, heads * width)
         return layer.own.output.plus(states, mixed, rows)
 
-    def _cross_attention(self, layer: DecoderLayer, i: int, states: torch.Tensor, rows: Any) -> torch.Tensor:
+    def _cross_attention(
+        self, layer: DecoderLayer, i: int, states: torch.Tensor, rows: Any, groups: int
+    ) -> torch.Tensor:
         heads, width = self._plan.heads
-        groups, longest = len(self), max(self.lengths)
+        longest = max(self.lengths)
         (q,) = layer.cross.queries(layer.cross.norm(states), rows)
         q = q.view(groups, -1, heads, width).transpose(1, 2)  # beams and their tokens are queries of one source
         keys, values = (cache[:groups, :, :longest] for cache in self._cross[:, i])
@@ -186,41 +221,13 @@ class DecoderState:
         """Return which rows go with which stacked adapters, None where no row has one of its own."""
         return RowGroups(slots, self._adapters, self._plan.device) if self._adapters else None
 
-    def _row_groups(self, tokens: int) -> RowGroups | None:
+    def _row_groups(self, groups: int, tokens: int) -> RowGroups | None:
         if not self._adapters:
             return None
-        if self._rows is None or len(self._rows.slots) != len(self) * self._beams * tokens:
-            self._rows = self.groups_of([slot for slot in self._slots for _ in range(self._beams * tokens)])
+        if self._rows is None or len(self._rows.slots) != groups * self._beams * tokens:
+            slots = self._slots + self._slots[-1:] * (groups - len(self))
+            self._rows = self.groups_of([slot for slot in slots for _ in range(self._beams * tokens)])
         return self._rows
-
-
-def encode_into(
-    state: DecoderState,
-    encoder: Encoder,
-    sources: Sequence[Sequence[int]],
-    slots: Sequence[int],
-    factors: StackedFactors | None,
-) -> None:
-    """Run the encoder on sources and take them in as groups.
-
-    A source that stands there twice is encoded once where the adapters leave the encoder alone.
-
-    Args:
-        state: the caches.
-        encoder: of the same plan.
-        sources: token ids of each.
-        slots: which stacked adapter each has.
-        factors: the stacked adapters.
-    """
-    lengths = [len(source) for source in sources]
-    if factors is not None and factors.touches("encoder."):
-        states = encoder(sources, RowGroups(slots, factors.adapters, state.device))
-    else:
-        distinct = {source: i for i, source in enumerate(dict.fromkeys(map(tuple, sources)))}
-        states = encoder(list(distinct), None)
-        if len(distinct) < len(sources):
-            states = states[torch.tensor([distinct[tuple(source)] for source in sources], device=state.device)]
-    state.admit(states, lengths, slots)
 
 
 def _bias_by_position(plan: Plan, longest: int) -> torch.Tensor:

@@ -103,13 +103,20 @@ def _counts(identity: Identity, text: str, start: int, end: int) -> bool:
     value = text[start:end]
     if sum(letter.isdigit() for letter in value) < LEAST:
         return False
-    valid = identity.module is not None and bool(library(f"stdnum.{identity.module}").is_valid(value.upper()))
+    valid = identity.module is not None and _is_valid(identity.module, value.upper())
     if identity.free and value.upper() == value and (valid or identity.module is None):  # "in the 1930s" is no PAN
         return True
     cue = cue_of(text, start, end)
     if cue is None or cue not in IDENTITIES:
         return False
     return cue == identity.cue or (valid and cue == "id")
+
+
+def _is_valid(module: str, value: str) -> bool:
+    try:
+        return bool(library(f"stdnum.{module}").is_valid(value))
+    except KeyError:  # cn.ric, where it knows the province and not the county: nobody has such a number
+        return False
 
 
 def _without_words(text: str, start: int, end: int) -> int:
