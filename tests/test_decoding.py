@@ -11,7 +11,7 @@ import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 from torch import nn
 
-from peftsum.decoding import Decoded, by_transformers, decode_ids, encoder, loop, plan, why_not
+from peftsum.decoding import Decoded, ahead, by_transformers, decode_ids, encoder, loop, plan, why_not
 from peftsum.model import load_base
 from peftsum.recipe import Generation, Model
 
@@ -209,3 +209,23 @@ def test_equal_sources_are_encoded_once(model: Any, monkeypatch: pytest.MonkeyPa
     assert sum(seen) == len(a) + len(b)
     assert found[0] == found[2] == found[3]
     assert found[1] == found[4]
+
+
+def test_encoding_ahead_changes_no_state_and_keeps_few(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = sorted(dialogues(14, 21), key=len, reverse=True)
+    slots = [i % 3 for i in range(len(sources))]
+    monkeypatch.setattr(ahead, "ENCODE_TOKENS", 90)
+    monkeypatch.setattr(ahead, "AHEAD_TOKENS", 150)
+    asked = []
+    with torch.inference_mode():
+        whole = encoder.Encoder(plan.Plan(model), 60)
+        wanted = [whole([source], [0])[0] for source in sources]
+        batches = encoder.Encoder(plan.Plan(model), 60, lambda some: asked.append(list(some)))
+        states = ahead.EncodedAhead(batches, sources, range(len(sources)), slots, alike=False)
+        for members in ([0], [1, 2, 3, 4], [5, 6, 7, 8, 9, 10], [11, 12, 13]):
+            for member, found in zip(members, states.take(members), strict=True):
+                assert torch.allclose(found, wanted[member], atol=1e-5)
+            assert states.waiting <= 150
+    assert len(asked) < len(sources)
+    assert all(len(set(some)) == 1 for some in asked)
+    assert states.waiting == 0

@@ -46,7 +46,8 @@ class EncodedAhead:
         for member in reversed(order):
             self._queues.setdefault(self._queue_of[member], []).append(member)
         self._ready: dict[int, torch.Tensor] = {}
-        self._positions = 0
+        self.waiting = 0
+        """Source positions that are encoded and not asked for yet."""
 
     def take(self, members: Sequence[int]) -> list[torch.Tensor]:
         """Return the states of dialogues, (tokens, d_model) each.
@@ -57,17 +58,17 @@ class EncodedAhead:
         for member in members:
             if member not in self._ready:
                 self._encode(self._queues[self._queue_of[member]])
-        self._positions -= sum(len(self._sources[member]) for member in members)
+        self.waiting -= sum(len(self._sources[member]) for member in members)
         return [self._ready.pop(member) for member in members]
 
     def _encode(self, queue: list[int]) -> None:
         """Encode the next dialogues of a queue, as many as go into a batch and may wait; equal ones once."""
-        room = min(self._budget, AHEAD_TOKENS - self._positions)
+        room = min(self._budget, AHEAD_TOKENS - self.waiting)
         some: list[int] = []
         while queue and (not some or len(self._sources[queue[-1]]) <= room):
             some.append(queue.pop())
             room -= len(self._sources[some[-1]])
-            self._positions += len(self._sources[some[-1]])
+            self.waiting += len(self._sources[some[-1]])
         keys = [(0 if self._alike else self._slots[member], tuple(self._sources[member])) for member in some]
         distinct = list(dict.fromkeys(keys))
         states = dict(zip(distinct, self._encoder([k[1] for k in distinct], [k[0] for k in distinct]), strict=True))
