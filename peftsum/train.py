@@ -35,7 +35,6 @@ from peftsum.prepare import Prepared, prepare
 from peftsum.ranks import Ranks, fresh_accelerate_state, start_ranks
 from peftsum.recipe import Recipe
 from peftsum.starting import leans_on, start_adapter
-from peftsum.training_model import checkpoint_gradients
 from peftsum.version import __version__
 
 if TYPE_CHECKING:
@@ -85,6 +84,9 @@ def train(
     finished, superseded = ranks.on_main(lambda: _claim(run_dir, adapter_dir, prepared, resume=resume, force=force))
     if finished is not None:
         return finished
+    # Torch, transformers and peft take seconds to import: after what may refuse, before any clock runs.
+    from peftsum.training_model import checkpoint_gradients
+
     device = ranks.device or default_device()
     forecast = ranks.on_main(lambda: _forecast(prepared, device, ranks, refuse=not ignore_forecast))
     if superseded is not None:
