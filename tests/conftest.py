@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from forking import Forker, forker
+from forking import Forked, Forker, forker
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # at these sizes threads only wait for each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub
@@ -110,3 +110,18 @@ def forks() -> Iterator[Forker]:
     """A process with everything imported, which forks commands."""
     with forker() as server:
         yield server
+
+
+def fork_apart(forks: Forker, patch: pytest.MonkeyPatch) -> None:
+    """Let ``run_apart`` fork its processes, which saves the imports; what they are for, memory of their own, stays."""
+
+    def start(call: Path, found: Path) -> Forked:
+        return forks.start(Path.cwd(), [str(call), str(found)], entry="answer")
+
+    patch.setattr("peftsum.processes._start", start)
+
+
+@pytest.fixture
+def forked_apart(forks: Forker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork what ``run_apart`` starts in this test."""
+    fork_apart(forks, monkeypatch)

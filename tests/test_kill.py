@@ -66,7 +66,7 @@ class Course:
     @staticmethod
     def said(folder: Path) -> str:
         """Return what the last session in a folder printed."""
-        return (folder / "output-0").read_text("utf-8")
+        return (folder / "errors-0").read_text("utf-8")
 
     def run(self, **how: Any) -> int:
         """Go on with the training; return the exit code."""

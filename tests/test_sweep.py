@@ -128,7 +128,7 @@ def test_the_trial_of_a_killed_worker_is_taken_up_where_it_was(place: Path, fork
     def has_checkpoint(_: float) -> bool:
         return any(list_checkpoints(folder) for folder in Path("out").glob("trials/a-*"))
 
-    assert forks.run(place, where, kill_when=has_checkpoint) == (-9,), Path("output-0").read_text(encoding="utf-8")
+    assert forks.run(place, where, kill_when=has_checkpoint) == (-9,), Path("errors-0").read_text(encoding="utf-8")
     (folder,) = Path("out/trials").iterdir()
     study = optuna.load_study(study_name="three", storage="sqlite:///out/sweep.db")
     assert [t.state.name for t in study.trials] == ["RUNNING", "WAITING", "WAITING"]
