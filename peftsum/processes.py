@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from peftsum.exceptions import EXIT_INTERRUPTED, PeftsumError
+from peftsum.imports import quick_exit
 
 T = TypeVar("T")
 
@@ -78,6 +79,7 @@ def answer() -> None:
     """Make the call that :func:`run_apart` left in a file; runs in the fresh process."""
     call, found = map(Path, sys.argv[1:])
     function, arguments, level = pickle.loads(call.read_bytes())
+    quick_exit()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("peftsum").setLevel(level)
     for chatty in ("transformers", "datasets", "peft", "accelerate", "bitsandbytes"):

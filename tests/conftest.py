@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -10,12 +11,22 @@ from pathlib import Path
 import pytest
 from forking import Forked, Forker, forker
 
+from peftsum.imports import quick_exit
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # at these sizes threads only wait for each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+gc.disable()  # until all tests are imported, with torch and the like: see peftsum/imports.py
+quick_exit()
 
 NAMES = ["Ann", "Bob", "Cleo", "Dan", "Eve", "Finn"]
 PLACES = ["Joe's", "the park", "the library", "the station"]
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector work from here on, on what tests make alone."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,10 @@ too: a process of its own as otherwise, but for the seconds of imports.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -20,25 +22,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from peftsum.imports import quick_imports
+from peftsum.prepare import prepare
+from peftsum.recipe import Recipe
+
 FILE_EVENTS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
 
 
 def serve() -> None:
     """Fork a command a line of stdin; print the first fork's process id and, once all have ended, their statuses."""
-    import accelerate  # noqa: F401  # all that takes long to import
-    import datasets  # noqa: F401
-    import torch
+    with quick_imports():
+        import accelerate  # noqa: F401  # all that takes long to import
+        import datasets  # noqa: F401
+        import rouge_score.rouge_scorer  # noqa: F401
+        import torch
 
-    import peftsum.forecast.step
-    import peftsum.sweep
-    import peftsum.training_model  # noqa: F401
+        import peftsum.forecast.step
+        import peftsum.sweep
+        import peftsum.training_model  # noqa: F401
 
-    with suppress(ImportError):
-        import optuna  # noqa: F401
+        with suppress(ImportError):
+            import optuna  # noqa: F401
+    gc.freeze()  # the collector would copy every page that a fork shares
 
     torch.set_num_threads(1)  # a fork takes no thread pool along
     for line in sys.stdin:
         entry, arguments, die_at, folder, count = json.loads(line)
+        if entry == "forecast":
+            _forecast_ahead(Path(arguments[0]))
+            continue
         pids, port = [], _free_port()
         for rank in range(count):
             pids.append(os.fork())
@@ -46,6 +58,14 @@ def serve() -> None:
                 _be_forked(entry, arguments, die_at, folder, rank, count, port)
         print(pids[0], flush=True)
         print(*(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids), flush=True)
+    os._exit(0)  # all that was imported takes seconds to leave in order
+
+
+def _forecast_ahead(prepared: Path) -> None:
+    """Make the forecast of a training here, so that what it counted is known in each fork."""
+    from peftsum.forecast.before import expect
+
+    assert expect(pickle.loads(prepared.read_bytes()), "cpu") is not None
 
 
 def _be_forked(
@@ -154,6 +174,12 @@ class Forker:
         assert self.server.stdin is not None
         print(json.dumps([entry, arguments, die_at, str(folder), count]), file=self.server.stdin, flush=True)
         return Forked(self.server)
+
+    def forecast_ahead(self, folder: Path, recipe: Recipe) -> None:
+        """Count a step of a recipe that many commands are about to train, once for all of them."""
+        assert self.server.stdin is not None
+        (folder / "prepared").write_bytes(pickle.dumps(prepare(recipe)))
+        print(json.dumps(["forecast", [str(folder / "prepared")], None, "", 0]), file=self.server.stdin, flush=True)
 
     def run(
         self,

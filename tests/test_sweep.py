@@ -6,7 +6,6 @@ import csv
 import json
 import logging
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -97,20 +96,21 @@ def test_every_arrangement_is_trained_and_the_best_by_the_judge_comes_first(
     run(capsys, "sweep", file, "--out", "out", "--set", "train.max_steps=1").assert_failed(2, "another sweep", "--out")
 
 
-def test_two_workers_on_one_storage_share_the_trials(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_workers_on_one_storage_share_the_trials(
+    place: Path, forks: Forker, caplog: pytest.LogCaptureFixture
+) -> None:
     many = {f"r{i}": {"set": {"train.learning_rate": 1e-4 * (i + 1)}} for i in range(4)}
     file = write(arrangements=many)
-    command = [sys.executable, "-m", "peftsum", "sweep", str(file), "--out", "out"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as other:
-        deadline = time.monotonic() + 120
-        while not list(Path("out").glob("trials/*/run.json")):  # it is at its first trial
-            assert time.monotonic() < deadline
-            assert other.poll() is None
-            time.sleep(0.02)
-        with caplog.at_level(logging.INFO, logger="peftsum"):
-            result = sweep(file, "out")
-        told = other.communicate()[1]
-        assert other.returncode == 0, told
+    other = forks.start(place, ["sweep", str(file), "--out", "out"])
+    deadline = time.monotonic() + 120
+    while not list(Path("out").glob("trials/*/run.json")):  # it is at its first trial
+        assert time.monotonic() < deadline
+        assert other.runs
+        time.sleep(0.02)
+    with caplog.at_level(logging.INFO, logger="peftsum"):
+        result = sweep(file, "out")
+    code, told = other.wait(), Path("errors-0").read_text(encoding="utf-8")
+    assert code == 0, told
     ours = {m for r in caplog.records if (m := r.getMessage()).startswith("[")}
     mine = {line.split()[1] for line in ours}
     theirs = set(re.findall(r"^\[\d+/4\] (\S+)$", told, re.MULTILINE))

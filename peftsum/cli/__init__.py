@@ -23,6 +23,7 @@ from peftsum.cli.summarize import summarize
 from peftsum.cli.sweep import sweep
 from peftsum.cli.train import train
 from peftsum.exceptions import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, PeftsumError, StorageError
+from peftsum.imports import quick_exit
 from peftsum.ranks import PeerLostError, is_connected, is_first_here, is_main, leave, wait_to_be_ended
 from peftsum.version import __version__
 
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]  # so that it may stand behind the command too
     quiet_libraries()
+    quick_exit()
     try:
         code = cli.main(arguments, prog_name="peftsum", standalone_mode=False)
         leave()

@@ -13,6 +13,7 @@ from peftsum.forecast.memory import memory_items, total
 from peftsum.forecast.speed import BUDGET_S, energy, step_seconds
 from peftsum.forecast.target import Target
 from peftsum.forecast.workload import Lengths, Workload, validation_batches, workload_of
+from peftsum.imports import quick_imports
 from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
@@ -123,7 +124,8 @@ def shaping(recipe: Recipe) -> str:
 def _counted_step(
     shaping_json: str, batch: Lengths, kind: str, bf16: bool, decoded: Lengths, scored: Lengths
 ) -> StepCost:
-    from peftsum.forecast.step import step_cost  # torch, transformers and peft: seconds
+    with quick_imports():  # of torch, transformers and peft
+        from peftsum.forecast.step import step_cost
 
     recipe = Recipe.model_validate_json(shaping_json)
     return step_cost(recipe, batch, kind=kind, bf16=bf16, decoded=decoded, scored=scored)

@@ -17,6 +17,7 @@ import uvicorn
 
 from peftsum.exceptions import EXIT_INTERRUPTED, AdapterError, StorageError, UsageError
 from peftsum.generate import Summarizer
+from peftsum.imports import quick_imports
 from peftsum.server.folder import AdapterFolder
 from peftsum.server.guards import Guarded, names_of
 from peftsum.server.limits import Limits
@@ -77,8 +78,9 @@ def serve(wanted: Wanted, ready: Callable[[str], object]) -> int:
         )
     folder = AdapterFolder(wanted.folder)
     # These bring torch, transformers and peft, seconds that a refusal need not take.
-    from peftsum.server.app import create_app
-    from peftsum.server.engine import Engine
+    with quick_imports():
+        from peftsum.server.app import create_app
+        from peftsum.server.engine import Engine
 
     summarizer = Summarizer(
         wanted.base or common_base(folder),
