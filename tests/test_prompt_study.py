@@ -360,6 +360,7 @@ def test_a_finished_arm_is_not_asked_again_and_a_changed_one_is(
     assert [arm.scores for arm in mended.arms] == [arm.scores for arm in study.arms if arm.target is None]
 
 
+@pytest.mark.usefixtures("forked_apart")
 def test_tuned_recipes_stand_beside_the_prompts_as_they_are(
     workplace: Path, study: PromptStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
