@@ -74,9 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         report_error("no command is given", f"one of {', '.join(cli.commands)}; peftsum --help says what each does")
         sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as error:
-        named = next(
-            (f"peftsum {word}" for word in arguments[:1] if word in cli.commands), "peftsum"
-        )  # click's may lack it
+        # What click's parser finds, as an option without its value, does not say of which command.
+        named = " ".join(["peftsum", *(word for word in arguments[:1] if word in cli.commands)])
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else named
         report_error(" ".join(error.format_message().split()), f"{command} --help shows how it is used")
         sys.exit(EXIT_BAD_INPUT)
