@@ -143,7 +143,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"the disk is full: cannot write {path}",
                 hint="free some space and run it again; nothing older was touched",
             ) from error
-        reason = error.strerror or str(error)
+        reason = _in_the_way(path) or error.strerror or str(error)
         raise StorageError(f"cannot write {path}: {reason}", hint="check the folder and its permissions") from error
     except Exception as error:  # safetensors (Rust) and torch (inline_container.cc) report a full disk in their own way
         if any(words in str(error) for words in FULL_DISK_WORDS):
@@ -152,6 +152,26 @@ def storage_errors(path: Path) -> Iterator[None]:
                 hint="free some space and run it again; nothing older was touched",
             ) from error
         raise
+
+
+def _in_the_way(path: Path) -> str | None:
+    """Name the file that stands where a folder above ``path`` should be."""
+    file = next((above for above in path.parents if above.exists() and not above.is_dir()), None)
+    return f"{file} is a file, and no folder" if file is not None else None
+
+
+def check_folder(folder: Path) -> None:
+    """Hold that a folder can be written to, before the work whose results go there; nothing is made.
+
+    Raises:
+        StorageError: a file is in the way, or permission is lacking.
+    """
+    with storage_errors(folder):
+        there = next(above for above in (folder, *folder.parents) if above.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file, and no folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(f"no permission to write in {there}")
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:

@@ -22,6 +22,7 @@ from peftsum.metrics.coverage import turn_coverage
 from peftsum.metrics.errors.fitted import fitted
 from peftsum.model_card import SCORES_BEGIN, SCORES_END, shown_place
 from peftsum.recipe import Data
+from peftsum.run_systems import evaluated_system
 from peftsum.seen import Trained, describe_seen, find_seen
 from peftsum.slices import DIMENSIONS, mean_over, slice_comparison, speaker_gaps
 from peftsum.systems import Comparison, System
@@ -61,15 +62,8 @@ def _complete_one(adapter: Path, evaluation: Evaluation, data: Data, split: Spli
     if not _meant_for(record, evaluation.data, evaluation.split):
         return
     dialogues, ids = [e.dialogue for e in split.examples], [e.id for e in split.examples]
-    system = System(
-        system=adapter.name,
-        method=record.recipe.method.variant,
-        quantize=record.recipe.model.quantize,
-        base=record.recipe.model.base,
-        scores=evaluation.scores,
-        statistics=evaluation.statistics,
-        coverage=turn_coverage(dialogues, [(text,) for text in texts]),
-    )
+    coverage = turn_coverage(dialogues, [(text,) for text in texts])
+    system = evaluated_system(adapter.name, record.recipe, evaluation, coverage=coverage)
     complete_card(
         adapter,
         Comparison(

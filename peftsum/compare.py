@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from peftsum.adapters import ADAPTER_WEIGHTS
-from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, folder_bytes, is_run, read_predictions, read_record
+from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, is_run, read_predictions, read_record
 from peftsum.card_scores import complete_card
 from peftsum.comparison import Comparison, Example, System
 from peftsum.cost.machine import Machine, describe_machine
@@ -20,6 +19,7 @@ from peftsum.cost.section import Cost
 from peftsum.data import Example as DataExample
 from peftsum.data import Split, load_split, load_training_splits
 from peftsum.dialogue_facts import dialogue_facts
+from peftsum.engine.allocator import forget_earlier_work
 from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate, judged_anew
 from peftsum.exceptions import DataError, UsageError
 from peftsum.inference import Asked, inference_costs
@@ -30,6 +30,7 @@ from peftsum.processes import run_apart
 from peftsum.recipe import Data, Recipe
 from peftsum.recipe_file import load_recipe, parse_recipe
 from peftsum.redaction import Kind, parse_kinds
+from peftsum.run_systems import run_system
 from peftsum.seen import Seen, Trained, describe_seen, find_seen, leaked_ids
 from peftsum.targets import resolve_target, weights_identity
 from peftsum.train import has_weights, is_current, train
@@ -308,34 +309,14 @@ def _work(entry: Entry, data: Data, split: str, limit: int | None, ignore_foreca
     """Train where needed, evaluate where needed. Runs in a process of its own."""
     if entry.trainable:
         train(entry.recipe, entry.run_dir, entry.adapter_dir, resume=None, ignore_forecast=ignore_forecast)
+        forget_earlier_work()
     asked = (str(entry.run_dir), entry.run_dir, entry.recipe, data, split, limit)
     return _system(entry, _found_evaluation(*asked) or _evaluate(*asked))
 
 
 def _system(entry: Entry, evaluation: Evaluation) -> tuple[System, Path]:
     record = read_record(entry.run_dir / RUN_FILE, RunRecord)
-    weights = Path(record.adapter_dir) if record.adapter_dir else None
-    return (
-        System(
-            system=entry.name,
-            method=record.recipe.method.variant,
-            quantize=record.recipe.model.quantize,
-            base=record.recipe.model.base,
-            scores=evaluation.scores,
-            trainable_params=record.trainable_params,
-            total_params=record.total_params,
-            adapter_bytes=(weights / ADAPTER_WEIGHTS).stat().st_size if weights else None,
-            model_bytes=None if weights else folder_bytes(entry.run_dir / "model"),
-            train=record.train,
-            evaluate=evaluation.evaluate,
-            generated=evaluation.scores.n,
-            forecast=record.forecast,
-            trained_on=record.machine.label,
-            evaluated_on=evaluation.machine.label if evaluation.machine else None,
-            statistics=evaluation.statistics,
-        ),
-        entry.run_dir,
-    )
+    return run_system(entry.name, entry.run_dir, record, evaluation), entry.run_dir
 
 
 def _found_evaluation(

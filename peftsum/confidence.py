@@ -96,7 +96,10 @@ def calibrate(
     resolved = resolve_target(target, base)
     folder = _folder(resolved)
     if folder is None:
-        raise UsageError(f"{target} has no folder of its own to keep {CONFIDENCE_FILE} in", hint="name an adapter")
+        raise UsageError(
+            f"{target} is no folder here to keep {CONFIDENCE_FILE} in",
+            hint="name an adapter or a run; `peftsum adapters` lists what is there",
+        )
     examples = _examples(resolved, data, split, limit)
     unseen = _unseen(resolved, examples)
     summarizer = Summarizer(resolved.model.base, [resolved.adapter] if resolved.adapter is not None else [])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftsum.exceptions import DataError, StorageError
+from peftsum.imports import quick_imports
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -69,7 +70,8 @@ def _options(path: Path) -> dict[str, Any]:
 def _load(path: Path, options: Mapping[str, Any], *, cached: bool) -> Dataset | Sequence[Mapping[str, Any]]:
     if not cached and path.suffix in {".jsonl", ".json"}:
         return _plain_rows(path)
-    import datasets
+    with quick_imports():
+        import datasets
 
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it logs a traceback before it raises

@@ -11,6 +11,7 @@ from peftsum.artifacts import (
     ERRORS_FILE,
     PREDICTIONS_FILE,
     Prediction,
+    check_folder,
     is_run,
     read_predictions,
     write_findings,
@@ -103,6 +104,8 @@ def evaluate(
     Raises:
         AdapterError, ModelError, DataError, HubError, StorageError.
     """
+    if out is not None:
+        check_folder(Path(out))
     section = data if isinstance(data, Data) else Data(source=data)
     examples = load_split(section, split)
     if limit is not None:

@@ -28,12 +28,13 @@ from peftsum.ranks import Ranks, everywhere, share
 from peftsum.sharding import check_sharding, clip, gathered, local, prepare_for, synchronising
 from peftsum.storing import Store
 from peftsum.teaching import open_teacher
-from peftsum.training_model import TrainingModel
 from peftsum.validation import validate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from peftsum.training_model import TrainingModel
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ def fit(
     Returns:
         Where it ended.
     """
+    from peftsum.training_model import TrainingModel
+
     recipe, settings = prepared.recipe, prepared.recipe.train
     ranks = ranks or Ranks()
     accelerator = _accelerator(prepared, base, run_dir)

@@ -72,6 +72,8 @@ def merge(
     if sample < 1:
         raise UsageError("the drift needs a dialogue or more to be measured on", hint="pass a sample of 1 or more")
     target = resolve_target(adapter, base)
+    if target.adapter is None and not Path(adapter).exists():
+        raise AdapterError(f"no adapter at {adapter}", hint="`peftsum adapters` lists what is there")
     if target.adapter is None:
         raise UsageError(f"{adapter} is no adapter", hint="a fully tuned model is a plain transformers folder already")
     check_mergeable(target)

@@ -17,6 +17,7 @@ from peftsum.cost.machine import describe_machine
 from peftsum.engine.allocator import bound_kernel_caches, give_back_freed_memory
 from peftsum.exceptions import HubError, ModelError
 from peftsum.hub import go_offline_if_unreachable
+from peftsum.imports import quick_imports
 from peftsum.recipe import Model
 from peftsum.registry import nearest
 
@@ -56,8 +57,9 @@ def load_base(model: Model, *, frozen: bool, device: str, dropout: float | None 
         ModelError: nothing is there, the files are damaged, or it is no T5.
         HubError: a Hub id, and the Hub cannot be reached.
     """
-    import torch
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    with quick_imports():
+        import torch
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     bound_kernel_caches()
     bf16 = precision(model.precision, device) == "bf16"
@@ -101,7 +103,8 @@ def _leave_the_file(net: Any) -> None:
 
 def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
     """Load the tokenizer alone, for checks before the weights; errors as :func:`load_base`."""
-    from transformers import AutoTokenizer
+    with quick_imports():
+        from transformers import AutoTokenizer
 
     source, options = _location(model)
     with _loading(model.base):
@@ -149,7 +152,8 @@ def attention_kernel(wanted: Literal["auto", "shared", "eager", "sdpa"]) -> str:
     """Return transformers' name of the attention kernel, registered where it is ours."""
     if wanted in {"eager", "sdpa"}:
         return wanted
-    from peftsum.engine.attention import SHARED, register
+    with quick_imports():
+        from peftsum.engine.attention import SHARED, register
 
     register()
     return SHARED
@@ -157,7 +161,8 @@ def attention_kernel(wanted: Literal["auto", "shared", "eager", "sdpa"]) -> str:
 
 def default_device() -> str:
     """Return "cuda" where there is one, else "cpu"."""
-    import torch
+    with quick_imports():
+        import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 

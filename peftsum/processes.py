@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from peftsum.exceptions import EXIT_INTERRUPTED, PeftsumError
+from peftsum.imports import quick_exit
 
 T = TypeVar("T")
 
@@ -37,12 +38,7 @@ def run_apart(title: str, function: Callable[..., T], *arguments: Any) -> T:
     with tempfile.TemporaryDirectory(prefix="peftsum-") as folder:
         call, found = Path(folder) / "call", Path(folder) / "answer"
         call.write_bytes(pickle.dumps((function, arguments, logging.getLogger("peftsum").getEffectiveLevel())))
-        process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(call), str(found)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            stdout=subprocess.DEVNULL,  # what libraries print must not get into a JSON document
-        )
-        code = _wait(process)
+        code = _wait(_start(call, found))
         if found.is_file():
             good, result = pickle.loads(found.read_bytes())
             if good:
@@ -56,6 +52,14 @@ def run_apart(title: str, function: Callable[..., T], *arguments: Any) -> T:
             hint="a lack of memory does this: lower train.batch_tokens, or close other programs",
         )
     raise PeftsumError(f"{title}: its process failed with exit code {code}", hint="its last messages stand above")
+
+
+def _start(call: Path, found: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(call), str(found)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        stdout=subprocess.DEVNULL,  # what libraries print must not get into a JSON document
+    )
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
@@ -75,6 +79,7 @@ def answer() -> None:
     """Make the call that :func:`run_apart` left in a file; runs in the fresh process."""
     call, found = map(Path, sys.argv[1:])
     function, arguments, level = pickle.loads(call.read_bytes())
+    quick_exit()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("peftsum").setLevel(level)
     for chatty in ("transformers", "datasets", "peft", "accelerate", "bitsandbytes"):

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from peftsum.decoding.by_transformers import generation_options
 from peftsum.exceptions import UsageError
 from peftsum.few_shot import FewShot
 from peftsum.prompts import Prompt
@@ -179,6 +178,8 @@ def _changed(generation: Generation, changes: dict[str, Any]) -> Generation:
 
 def _acting(generation: Generation) -> dict[str, Any]:
     """Return what changes the summaries: settings that act on nothing are left out, so that equal arms are found."""
+    from peftsum.decoding.by_transformers import generation_options  # brings torch
+
     seed = {"seed": generation.seed} if generation.do_sample else {}
     return generation_options(generation) | seed
 

@@ -12,6 +12,7 @@ from peftsum.adapters import ADAPTER_CONFIG, check_adapter
 from peftsum.bank import AdapterBank, LayerFactors, not_stackable, read_factors
 from peftsum.decoding import Decoded, decode_ids, why_not
 from peftsum.exceptions import AdapterError, UsageError
+from peftsum.imports import quick_imports
 from peftsum.model import Base, quiet_load
 from peftsum.recipe import Generation
 
@@ -152,7 +153,8 @@ class ResidentAdapters:
 
     def _attach(self, path: Path, inner: str, expected: set[str]) -> None:
         """Add an adapter to the model, wholly or not at all."""
-        from peft import PeftModel, get_peft_model
+        with quick_imports():
+            from peft import PeftModel, get_peft_model
 
         with quiet_load():
             config = read_adapter_config(path)

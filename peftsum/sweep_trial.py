@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftsum.adapters import ADAPTER_WEIGHTS
-from peftsum.artifacts import METRICS_FILE, RunRecord, folder_bytes
-from peftsum.comparison import System
+from peftsum.artifacts import METRICS_FILE
+from peftsum.engine.allocator import forget_earlier_work
 from peftsum.evaluate import EVALUATION_FILE, Evaluation, evaluate
 from peftsum.exceptions import DataError, PeftsumError
 from peftsum.recipe import Recipe
+from peftsum.run_systems import run_system
 from peftsum.sweep_study import FIGURES, LABEL, SYSTEM, TRAIN_LOSS
 from peftsum.targets import resolve_target, weights_identity
 from peftsum.train import train
@@ -57,13 +57,15 @@ def run_trial(
 
     trial.set_user_attr(LABEL, label)
     adapter_dir = run_dir / "adapter"
+    forget_earlier_work()
     record = train(
         recipe, run_dir, adapter_dir, resume=None, ignore_forecast=ignore_forecast, on_validation=on_validation
     )
     evaluation = _evaluated(run_dir, recipe, split, limit)
     trial.set_user_attr(TRAIN_LOSS, _last_loss(run_dir))
     trial.set_user_attr(FIGURES, record.validation)
-    system = _system(label, record, evaluation, run_dir)
+    kept = {name: evaluation.statistics[name] for name in KEPT}
+    system = run_system(label, run_dir, record, evaluation, statistics=kept)
     trial.set_user_attr(SYSTEM, system.model_dump(mode="json"))
     return record.validation[f"val_{judge}"]
 
@@ -86,25 +88,8 @@ def _evaluated(run_dir: Path, recipe: Recipe, split: str, limit: int | None) -> 
             return found
     except DataError:
         pass
+    forget_earlier_work()
     return evaluate(run_dir, recipe.data, split, limit=limit)
-
-
-def _system(label: str, record: RunRecord, evaluation: Evaluation, run_dir: Path) -> System:
-    weights = Path(record.adapter_dir) if record.adapter_dir else None
-    return System(
-        system=label,
-        method=record.recipe.method.variant,
-        quantize=record.recipe.model.quantize,
-        base=record.recipe.model.base,
-        scores=evaluation.scores,
-        trainable_params=record.trainable_params,
-        total_params=record.total_params,
-        adapter_bytes=(weights / ADAPTER_WEIGHTS).stat().st_size if weights else None,
-        model_bytes=None if weights else folder_bytes(run_dir / "model"),
-        train=record.train,
-        evaluate=evaluation.evaluate,
-        statistics={name: evaluation.statistics[name] for name in KEPT},
-    )
 
 
 def _last_loss(run_dir: Path) -> float | None:

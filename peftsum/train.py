@@ -30,12 +30,12 @@ from peftsum.cost.readings import Readings, unmeasured
 from peftsum.exceptions import PeftsumError, RecipeError, TrainingError, TrainingInterrupted, UsageError
 from peftsum.fitting import OnValidation, fit
 from peftsum.forecast.before import announce, expect, refuse_misfit
+from peftsum.imports import quick_imports
 from peftsum.model import Base, base_revision, count_parameters, default_device, load_base, local_folder
 from peftsum.prepare import Prepared, prepare
 from peftsum.ranks import Ranks, fresh_accelerate_state, start_ranks
 from peftsum.recipe import Recipe
 from peftsum.starting import leans_on, start_adapter
-from peftsum.training_model import checkpoint_gradients
 from peftsum.version import __version__
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ def train(
     finished, superseded = ranks.on_main(lambda: _claim(run_dir, adapter_dir, prepared, resume=resume, force=force))
     if finished is not None:
         return finished
+    # Torch, transformers and peft take seconds to import: after what may refuse, before any clock runs.
+    with quick_imports():
+        from peftsum.training_model import checkpoint_gradients
+
     device = ranks.device or default_device()
     forecast = ranks.on_main(lambda: _forecast(prepared, device, ranks, refuse=not ignore_forecast))
     if superseded is not None:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from forking import Forker, forker
+from forking import Forked, Forker, forker
+
+from peftsum.imports import quick_exit
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # at these sizes threads only wait for each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+gc.disable()  # until all tests are imported, with torch and the like: see peftsum/imports.py
+quick_exit()
 
 NAMES = ["Ann", "Bob", "Cleo", "Dan", "Eve", "Finn"]
 PLACES = ["Joe's", "the park", "the library", "the station"]
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector work from here on, on what tests make alone."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -110,3 +121,18 @@ def forks() -> Iterator[Forker]:
     """A process with everything imported, which forks commands."""
     with forker() as server:
         yield server
+
+
+def fork_apart(forks: Forker, patch: pytest.MonkeyPatch) -> None:
+    """Let ``run_apart`` fork its processes, which saves the imports; what they are for, memory of their own, stays."""
+
+    def start(call: Path, found: Path) -> Forked:
+        return forks.start(Path.cwd(), [str(call), str(found)], entry="answer")
+
+    patch.setattr("peftsum.processes._start", start)
+
+
+@pytest.fixture
+def forked_apart(forks: Forker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork what ``run_apart`` starts in this test."""
+    fork_apart(forks, monkeypatch)

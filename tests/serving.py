@@ -74,7 +74,7 @@ def served(
 ) -> Iterator[Served]:
     """Make a server, and end its engine after use."""
     limits, metrics = limits or Limits(batch=8), Metrics()
-    summarizer = Summarizer(str(base), precision="fp32", **options)
+    summarizer = Summarizer(str(base), **{"precision": "fp32", **options})
     adapters = AdapterFolder(folder)
     engine = Engine(summarizer, adapters, limits, metrics)
     guarded = Guarded(**{"body_bytes": limits.body_bytes, "upload_s": 5.0, "key": None, "hosts": None, **(rules or {})})

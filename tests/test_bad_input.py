@@ -100,6 +100,7 @@ ROWS = {
         "train small.yaml --set model.quantize=int8 --set method={kind: full}",
         ("quantized weights cannot be trained", "quantize: none"),
     ),
+    "an option without its value": Row("train small.yaml --set", ("--set", "peftsum train --help")),
     "an override of no form": Row("train small.yaml --set epochs", ("--set epochs", "a.b=value")),
     "an unknown tracker": Row("train small.yaml --set train.trackers=[mlfow]", ("mlfow", "known:", "mlflow")),
     "a prompt that leaves no room": Row("train small.yaml --set data.max_source_tokens=16", ("leaves no room",)),
@@ -166,6 +167,15 @@ ROWS = {
         f"{SUMMARIZE} --base other", ("adapters/small was trained on base, not other", "--base base")
     ),
     "an adapter for another base, evaluated": Row(f"{EVALUATE} --base builtin:tiny", ("not builtin:tiny",)),
+    "a merge of what is not there": Row("merge adapters/none --out m", ("no adapter at adapters/none",)),
+    "a calibration of what is not there": Row("calibrate adapters/none", ("adapters/none", "peftsum adapters")),
+    "a report where a file is": Row("compare r.yaml --out p.jsonl", ("p.jsonl is a file",), code=1,
+                                    files={"r.yaml": data_recipe("data")}),
+    "a report below a file": Row("compare r.yaml --out p.jsonl/x", ("p.jsonl is a file",), code=1,
+                                 files={"r.yaml": data_recipe("data")}),
+    "a study where a file is": Row("prompts small.yaml --out p.jsonl", ("p.jsonl is a file",), code=1),
+    "predictions where a file is": Row(f"{EVALUATE} --out p.jsonl", ("p.jsonl is a file",), code=1),
+    "starters where a file is": Row("init p.jsonl", ("p.jsonl is a file",), code=1),
     "a merge over what is there": Row("merge adapters/small --out data --data data", ("data",)),
     # dialogues and predictions
     "a missing dialogue": Row("summarize gone.txt --adapter adapters/small", ("no file gone.txt",)),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from contextlib import chdir
@@ -14,13 +12,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import dialogue_rows, write_jsonl
+from apart import kill_oneself, refuse
+from conftest import dialogue_rows, fork_apart, write_jsonl
+from forking import Forker
 from trainings import DEFAULTS, LORA
 
 from peftsum import compare
 from peftsum.artifacts import PREDICTIONS_FILE, RUN_FILE, RunRecord, read_predictions, read_record
 from peftsum.comparison import Comparison
-from peftsum.exceptions import PeftsumError, UsageError
+from peftsum.exceptions import AdapterError, PeftsumError, UsageError
 from peftsum.metrics import aggregate, example_statistics
 from peftsum.processes import run_apart
 from peftsum.report.notes import facts
@@ -50,6 +50,7 @@ def by_name(comparison: Comparison) -> dict[str, str]:
     return {system.system: system.method for system in comparison.systems}
 
 
+@pytest.mark.usefixtures("forked_apart")
 def test_it_trains_what_is_missing_or_stale_and_nothing_else(
     byte_base: Path, dialogues: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +101,9 @@ def test_it_trains_what_is_missing_or_stale_and_nothing_else(
 
 
 @pytest.fixture(scope="module")
-def leaky(byte_base: Path, dialogues: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
+def leaky(
+    byte_base: Path, dialogues: Path, tmp_path_factory: pytest.TempPathFactory, forks: Forker
+) -> tuple[Path, Comparison]:
     """A folder with a run; of its 6 test dialogues 2 stand in train exactly and 1 nearly."""
     folder = tmp_path_factory.mktemp("leaky")
     train = dialogue_rows(40)
@@ -111,7 +114,8 @@ def leaky(byte_base: Path, dialogues: Path, tmp_path_factory: pytest.TempPathFac
     write_jsonl(folder / "data" / "train.jsonl", [*train, long])
     copies = [{**train[i], "id": f"copy-{i}"} for i in (3, 4)]
     write_jsonl(folder / "data" / "test.jsonl", [new[0], *copies, new[1], near, new[2]])
-    with chdir(folder):
+    with chdir(folder), pytest.MonkeyPatch.context() as patch:
+        fork_apart(forks, patch)
         write_recipe(byte_base, Path("data"), "small", train={"max_steps": 1, "eval_examples": 0})
         return folder, compare(["small.yaml"])
 
@@ -220,6 +224,7 @@ def test_names_that_clash_and_data_that_differ_are_refused(byte_base: Path, dial
     assert not Path("runs").exists()
 
 
+@pytest.mark.usefixtures("forked_apart")
 def test_a_failure_in_a_system_s_process_is_the_caller_s_error(byte_base: Path, dialogues: Path, in_tmp: Path) -> None:
     broken = write_recipe(byte_base, dialogues, "broken", method={**LORA, "targets": ["nope"]})
     with pytest.raises(PeftsumError, match="no layer named 'nope'") as caught:
@@ -241,7 +246,10 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("6\n", "")
 
 
-def test_a_process_that_dies_is_reported() -> None:
+def test_a_process_that_fails_or_dies_is_reported() -> None:
+    with pytest.raises(AdapterError, match="this is no adapter") as refused:
+        run_apart("the job", refuse, "this")
+    assert refused.value.hint == "name another"
     with pytest.raises(PeftsumError, match="the job: its process was killed by signal 9") as caught:
         run_apart("the job", kill_oneself)
     assert "memory" in caught.value.hint
@@ -249,7 +257,3 @@ def test_a_process_that_dies_is_reported() -> None:
         run_apart("the job", sys.exit, 3)
     with pytest.raises(KeyboardInterrupt):
         run_apart("the job", sys.exit, 130)
-
-
-def kill_oneself() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)

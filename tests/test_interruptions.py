@@ -8,13 +8,13 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from commands import Outcome, run, write_recipe
+from forking import Forker
 
 from peftsum.checkpoints import list_checkpoints
 
@@ -99,19 +99,14 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def test_ctrl_c_in_training_leaves_a_checkpoint_from_which_resume_goes_on(
-    place: Path, capsys: pytest.CaptureFixture[str]
+    forks: Forker, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps = ["train.epochs=2", "train.max_steps=80", "train.eval_every=80", "train.batch_tokens=128"]
     settings = [argument for step in steps for argument in ("--set", step)]
-    process = subprocess.Popen(
-        [*PEFTSUM, "train", "small.yaml", *settings], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
     log = place / "runs/small/metrics.jsonl"
-    while process.poll() is None and not log.is_file():
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    Outcome(process.returncode, out, err).assert_failed(130, "interrupted after step", "--resume")
+    (code,) = forks.run(place, ["train", "small.yaml", *settings], kill_when=lambda _: log.is_file(), by=signal.SIGINT)
+    out, err = ((place / name).read_text("utf-8") for name in ("output-0", "errors-0"))
+    Outcome(code, out, err).assert_failed(130, "interrupted after step", "--resume")
     assert run_status(place / "runs/small") == "interrupted"
     assert len(list_checkpoints(place / "runs/small")) == 1
     assert not (place / "adapters/small").exists()

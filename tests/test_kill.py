@@ -47,7 +47,9 @@ class Course:
 
     def __init__(self, forks: Forker, name: str, byte_base: Path, dialogues: Path, folder: Path) -> None:
         self.forks, self.straight = forks, folder / "straight"
-        self.recipe = yaml.safe_dump(make_recipe(byte_base, dialogues, **TUNINGS[name]).model_dump(mode="json"))
+        recipe = make_recipe(byte_base, dialogues, **TUNINGS[name])
+        forks.forecast_ahead(folder, recipe)
+        self.recipe = yaml.safe_dump(recipe.model_dump(mode="json"))
         self.start_in(self.straight)
         started = time.perf_counter()
         assert forks.run(self.straight, ["train", "recipe.yaml"]) == (0,), self.said(self.straight)
@@ -66,7 +68,7 @@ class Course:
     @staticmethod
     def said(folder: Path) -> str:
         """Return what the last session in a folder printed."""
-        return (folder / "output-0").read_text("utf-8")
+        return (folder / "errors-0").read_text("utf-8")
 
     def run(self, **how: Any) -> int:
         """Go on with the training; return the exit code."""

@@ -29,6 +29,7 @@ from peftsum.ranks import share, start_ranks
 
 TRAIN = [sys.executable, "-m", "peftsum", "train", "recipe.yaml"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+OUTPUTS = ("output", "errors")
 RUN, ADAPTER = Path("runs/run"), Path("adapters/run")
 
 
@@ -67,8 +68,8 @@ def rows(run_dir: Path) -> list[dict[str, float]]:
 def run_both(forks: Forker, folder: Path, *options: str) -> tuple[Outcome, Outcome]:
     """Run two processes that share the training, as torchrun starts them."""
     codes = forks.run(folder, ["train", "recipe.yaml", *options], count=2)
-    said = [(folder / f"output-{rank}").read_text("utf-8") for rank in range(2)]
-    return Outcome(codes[0], "", said[0]), Outcome(codes[1], "", said[1])
+    out, err = ([(folder / f"{stream}-{rank}").read_text("utf-8") for rank in range(2)] for stream in OUTPUTS)
+    return Outcome(codes[0], out[0], err[0]), Outcome(codes[1], out[1], err[1])
 
 
 # A batch of 200 tokens may hold one dialogue: the process that gets none keeps step with the other.
@@ -90,7 +91,7 @@ def test_two_processes_train_what_one_does(
     write(in_tmp, byte_base, dialogues, **tuning)
     first, second = run_both(forks, in_tmp)
     assert (first.code, second.code) == (0, 0), first.err + second.err
-    assert second.err == ""
+    assert (second.out, second.err) == ("", "")
     hold_same(byte_base)
     record = read_record(RUN / RUN_FILE, RunRecord)
     assert record.processes == 2
@@ -150,7 +151,7 @@ def test_an_error_that_all_meet_is_told_once(forks: Forker, byte_base: Path, dia
         write(tmp_path, byte_base, data, train=settings_)
         first, second = run_both(forks, tmp_path)
         first.assert_failed(code, word)
-        assert (second.code, second.err) == (code, "")
+        assert (second.code, second.out, second.err) == (code, "", "")
     assert read_record(tmp_path / RUN / RUN_FILE, RunRecord).status == "failed"
 
 
@@ -171,16 +172,12 @@ if os.environ.get("RANK") == "1":
 
 
 def test_other_processes_than_asked_for_are_an_error(
-    byte_base: Path, dialogues: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    forks: Forker, byte_base: Path, dialogues: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, byte_base, dialogues)
-    launcher = [*TORCHRUN, "--module", "--", "peftsum", "train", "recipe.yaml", "--nproc", "3"]
-    outcome = run(tmp_path, command=launcher)
-    assert outcome.code == 1  # torchrun has no other
-    assert [line for line in outcome.err.splitlines() if line.startswith(("error:", "hint:"))] == [
-        "error: asked for 3 processes, and 2 are running",
-        "hint: start it with: peftsum train RECIPE --nproc N",
-    ]
+    first, second = run_both(forks, tmp_path, "--nproc", "3")
+    first.assert_failed(2, "asked for 3 processes, and 2 are running", "start it with: peftsum train RECIPE --nproc N")
+    assert (second.code, second.out, second.err) == (2, "", "")
     # what `accelerate launch --cpu --num_processes 2` leaves in the one process that it starts
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from commands import run, write_recipe
+from forking import Forker
 from trainings import make_recipe
 
 from peftsum import load_recipe, plan, train
@@ -155,12 +154,11 @@ def test_nothing_is_chosen_where_nothing_fits(small: Path, in_tmp: Path, capsys:
     assert not Path("mine.yaml").exists()
 
 
-def test_train_says_and_records_what_it_should_take(small: Path, in_tmp: Path) -> None:
+def test_train_says_and_records_what_it_should_take(small: Path, forks: Forker, in_tmp: Path) -> None:
     # A process of its own: the peak of this one holds what other tests left in it.
-    command = [sys.executable, "-m", "peftsum", "train", str(small)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "forecast for this machine: peak memory " in done.stderr
+    codes, said = forks.run(in_tmp, ["train", str(small)]), Path("errors-0").read_text("utf-8")
+    assert codes == (0,), said
+    assert "forecast for this machine: peak memory " in said
     record = read_record(Path("runs/small") / RUN_FILE, RunRecord)
     assert record.forecast is not None
     assert record.forecast.steps == record.steps

@@ -134,13 +134,13 @@ def test_a_base_that_the_decode_loop_cannot_run_is_served_one_by_one(
 def test_the_answer_is_what_the_command_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("peftsum.model.has_bf16", lambda device: False)  # bf16 rounds sums in another order otherwise
+    monkeypatch.setattr("peftsum.model.has_bf16", lambda device: False)  # the batch shows in bf16
     (tmp_path / "d.txt").write_text(DIALOGUE)
     adapters = [ROOT / "adapters" / name for name in ("tiny-summary", "tiny-topic")]
     options = [part for adapter in adapters for part in ("--adapter", adapter)]
     printed = run(capsys, "summarize", tmp_path / "d.txt", "--json", *options)
     (row,) = json.loads(printed.out)
-    with served("builtin:tiny", ROOT / "adapters") as server:
+    with served("builtin:tiny", ROOT / "adapters", precision="auto") as server:
         body = {"adapters": ["tiny-summary", "tiny-topic"], "dialogues": [{"id": "d", "dialogue": DIALOGUE}]}
         response = server.post(body)
         short = server.post({"adapter": "tiny-topic", "dialogue": DIALOGUE, "settings": {"explain": False}}).json()

@@ -71,7 +71,7 @@ def serving(forks: Forker, base: Path, folder: Path, place: Path, *options: str)
     thread.start()
     output = place / "output-0"
     until(lambda: (output.is_file() and '"pid"' in output.read_text() and "}" in output.read_text()) or bool(codes))
-    assert not codes, output.read_text()
+    assert not codes, (place / "errors-0").read_text()
     process = Process(json.loads(output.read_text())["pid"], socket, codes, thread)
     try:
         yield process
@@ -115,7 +115,7 @@ def test_sigterm_while_busy_answers_all_that_was_accepted(
             thread.join(60)
         assert statuses == [200] * 12
         assert process.end() == 0
-    said = (tmp_path / "output-0").read_text()
+    said = (tmp_path / "errors-0").read_text()
     assert "stopping" in said
     assert "Traceback" not in said
     assert "Joe" not in said
@@ -131,12 +131,12 @@ def test_a_second_ctrl_c_ends_at_once(forks: Forker, byte_base: Path, folder: Pa
         thread.start()
         until(lambda: process.metric("peftsum_queue_summaries") > 30)
         os.kill(process.pid, signal.SIGINT)
-        until(lambda: "stopping" in (tmp_path / "output-0").read_text())
+        until(lambda: "stopping" in (tmp_path / "errors-0").read_text())
         assert not process.codes
         os.kill(process.pid, signal.SIGINT)
         assert process.end() == 130
         thread.join(60)
-    assert "Traceback" not in (tmp_path / "output-0").read_text()
+    assert "Traceback" not in (tmp_path / "errors-0").read_text()
 
 
 def _ignore(process: Process, body: dict[str, Any]) -> None:

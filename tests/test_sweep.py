@@ -6,7 +6,6 @@ import csv
 import json
 import logging
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from commands import run
+from conftest import dialogue_rows, write_jsonl
 from forking import Forker
 from trainings import LORA, make_recipe
 
@@ -22,6 +22,7 @@ from peftsum import sweep
 from peftsum.artifacts import METRICS_FILE
 from peftsum.checkpoints import list_checkpoints
 from peftsum.exceptions import RecipeError, StorageError, TrainingError, UsageError
+from peftsum.ledger.order import training_order
 from peftsum.metrics import aggregate, example_statistics
 from peftsum.recipe_file import load_recipe
 from peftsum.report.sweep import order_sentences, standings
@@ -82,6 +83,10 @@ def test_every_arrangement_is_trained_and_the_best_by_the_judge_comes_first(
         assert trial["parameters"]["train.weight_decay"] == 0.01
     methods = {system["system"]: system["method"] for system in document["comparison"]["systems"]}
     assert methods == {**dict.fromkeys(RATES, "lora"), "full": "full"}
+    # trials of one process on one machine are uncertain by the same wattage, if by any
+    pairs = training_order(Comparison.model_validate(document["comparison"]))
+    assert pairs
+    assert {pair.basis for pair in pairs} <= {"one model", "counters"}
     with Path("out/sweep.csv").open(encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
     assert [(row["trial"], float(row["value"])) for row in rows] == [(t["label"], t["value"]) for t in trials]
@@ -97,20 +102,21 @@ def test_every_arrangement_is_trained_and_the_best_by_the_judge_comes_first(
     run(capsys, "sweep", file, "--out", "out", "--set", "train.max_steps=1").assert_failed(2, "another sweep", "--out")
 
 
-def test_two_workers_on_one_storage_share_the_trials(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_workers_on_one_storage_share_the_trials(
+    place: Path, forks: Forker, caplog: pytest.LogCaptureFixture
+) -> None:
     many = {f"r{i}": {"set": {"train.learning_rate": 1e-4 * (i + 1)}} for i in range(4)}
     file = write(arrangements=many)
-    command = [sys.executable, "-m", "peftsum", "sweep", str(file), "--out", "out"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as other:
-        deadline = time.monotonic() + 120
-        while not list(Path("out").glob("trials/*/run.json")):  # it is at its first trial
-            assert time.monotonic() < deadline
-            assert other.poll() is None
-            time.sleep(0.02)
-        with caplog.at_level(logging.INFO, logger="peftsum"):
-            result = sweep(file, "out")
-        told = other.communicate()[1]
-        assert other.returncode == 0, told
+    other = forks.start(place, ["sweep", str(file), "--out", "out"])
+    deadline = time.monotonic() + 120
+    while not list(Path("out").glob("trials/*/run.json")):  # it is at its first trial
+        assert time.monotonic() < deadline
+        assert other.runs
+        time.sleep(0.02)
+    with caplog.at_level(logging.INFO, logger="peftsum"):
+        result = sweep(file, "out")
+    code, told = other.wait(), Path("errors-0").read_text(encoding="utf-8")
+    assert code == 0, told
     ours = {m for r in caplog.records if (m := r.getMessage()).startswith("[")}
     mine = {line.split()[1] for line in ours}
     theirs = set(re.findall(r"^\[\d+/4\] (\S+)$", told, re.MULTILINE))
@@ -128,7 +134,7 @@ def test_the_trial_of_a_killed_worker_is_taken_up_where_it_was(place: Path, fork
     def has_checkpoint(_: float) -> bool:
         return any(list_checkpoints(folder) for folder in Path("out").glob("trials/a-*"))
 
-    assert forks.run(place, where, kill_when=has_checkpoint) == (-9,), Path("output-0").read_text(encoding="utf-8")
+    assert forks.run(place, where, kill_when=has_checkpoint) == (-9,), Path("errors-0").read_text(encoding="utf-8")
     (folder,) = Path("out/trials").iterdir()
     study = optuna.load_study(study_name="three", storage="sqlite:///out/sweep.db")
     assert [t.state.name for t in study.trials] == ["RUNNING", "WAITING", "WAITING"]
@@ -141,6 +147,28 @@ def test_the_trial_of_a_killed_worker_is_taken_up_where_it_was(place: Path, fork
     run_record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     # it went on from a checkpoint: what the killed session cost is not known, and is not called nothing
     assert "killed" in run_record["train"]["wall_s"]["reason"]
+
+
+@pytest.mark.slow  # that the memory goes at all is held by test_engine.py
+def test_the_peak_memory_of_a_trial_is_its_own(place: Path, forks: Forker) -> None:
+    """In processes of their own, where nothing else has left memory behind: large then small, and small alone."""
+    rows = [{**row, "dialogue": "\n".join([row["dialogue"]] * 6)} for row in dialogue_rows(60)]
+    write_jsonl(Path("long/train.jsonl"), rows)
+    write_jsonl(Path("long/validation.jsonl"), rows[:2])
+    recipe = make_recipe("builtin:tiny", "long", name="tiny", method={"kind": "full"}, train={"max_steps": 1})
+    Path("tiny.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    both = {"large": {"set": {"train.batch_tokens": 4096}}, "small": {"set": {"train.batch_tokens": 256}}}
+    peaks = {}
+    for name, arrangements in (("after", both), ("alone", {"small": both["small"]})):
+        file = write(recipe="tiny.yaml", name=name, arrangements=arrangements, set={"train.eval_examples": 1})
+        assert forks.run(place, ["sweep", str(file), "--limit", "1", "--json"]) == (0,), Path("errors-0").read_text()
+        systems = json.loads(Path("output-0").read_text(encoding="utf-8"))["comparison"]["systems"]
+        for system in systems:
+            for phase in ("train", "evaluate"):
+                peaks[name, system["system"], phase] = system[phase]["peak_memory_bytes"]["value"]
+    assert peaks["after", "large", "train"] > 1.2 * peaks["alone", "small", "train"]
+    for phase in ("train", "evaluate"):
+        assert peaks["after", "small", phase] == pytest.approx(peaks["alone", "small", phase], rel=0.07)
 
 
 def test_an_interrupted_trial_goes_back_to_the_queue(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from peftsum.cli.summarize import summarize
 from peftsum.cli.sweep import sweep
 from peftsum.cli.train import train
 from peftsum.exceptions import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, PeftsumError, StorageError
+from peftsum.imports import quick_exit
 from peftsum.ranks import PeerLostError, is_connected, is_first_here, is_main, leave, wait_to_be_ended
 from peftsum.version import __version__
 
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]  # so that it may stand behind the command too
     quiet_libraries()
+    quick_exit()
     try:
         code = cli.main(arguments, prog_name="peftsum", standalone_mode=False)
         leave()
@@ -72,7 +74,9 @@ def main(arguments: list[str] | None = None) -> None:
         report_error("no command is given", f"one of {', '.join(cli.commands)}; peftsum --help says what each does")
         sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "peftsum"
+        # What click's parser finds, as an option without its value, does not say of which command.
+        named = " ".join(["peftsum", *(word for word in arguments[:1] if word in cli.commands)])
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else named
         report_error(" ".join(error.format_message().split()), f"{command} --help shows how it is used")
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):

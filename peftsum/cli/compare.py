@@ -93,11 +93,13 @@ def compare(
     as_json: bool,
 ) -> None:
     """Train what is missing or stale, evaluate it and the untuned base, and write the report."""
+    from peftsum.artifacts import check_folder
     from peftsum.compare import compare as compare_targets
     from peftsum.redaction.kinds import parse_kinds
     from peftsum.report import write_report
     from peftsum.report.console import cost_lines, render_table
 
+    check_folder(out)
     comparison = compare_targets(
         targets,
         runs_dir=runs_dir,

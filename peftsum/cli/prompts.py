@@ -114,6 +114,7 @@ def prompts(
     Solved examples come from the training split, never repeat the dialogue, and go in whole as far as the context
     (data.max_source_tokens) holds them. Arms that are finished are not asked again.
     """
+    from peftsum.artifacts import check_folder
     from peftsum.prompt_arms import parse_variations
     from peftsum.prompt_study import study_prompts
     from peftsum.recipe_file import load_recipe
@@ -124,6 +125,7 @@ def prompts(
     overrides = with_redaction(overrides, redact)
     loaded = load_recipe(recipe, overrides)
     folder = out or Path("runs") / f"{loaded.name}-prompts"
+    check_folder(folder)
     study = study_prompts(
         loaded,
         folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 from contextlib import suppress
@@ -32,6 +33,16 @@ def give_back_freed_memory() -> None:
     if platform.system() == "Linux":
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def forget_earlier_work() -> None:
+    """Let go of what ended work left in this process, so that the peak memory of what follows is its own.
+
+    A model goes with the collector, since its modules point at each other; and what a training freed stays resident
+    after :func:`keep_freed_memory`.
+    """
+    gc.collect()
+    give_back_freed_memory()
 
 
 def keep_freed_memory() -> bool:

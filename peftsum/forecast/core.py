@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from peftsum.cost.forecast import Amount, Forecast, MemoryItem
 from peftsum.exceptions import UsageError
 from peftsum.forecast.bases import base_config
 from peftsum.forecast.memory import memory_items, total
 from peftsum.forecast.speed import BUDGET_S, energy, step_seconds
-from peftsum.forecast.step import StepCost, step_cost
 from peftsum.forecast.target import Target
 from peftsum.forecast.workload import Lengths, Workload, validation_batches, workload_of
+from peftsum.imports import quick_imports
 from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
+
+if TYPE_CHECKING:
+    from peftsum.forecast.step import StepCost
 
 
 def forecast(
@@ -120,6 +124,9 @@ def shaping(recipe: Recipe) -> str:
 def _counted_step(
     shaping_json: str, batch: Lengths, kind: str, bf16: bool, decoded: Lengths, scored: Lengths
 ) -> StepCost:
+    with quick_imports():  # of torch, transformers and peft
+        from peftsum.forecast.step import step_cost
+
     recipe = Recipe.model_validate_json(shaping_json)
     return step_cost(recipe, batch, kind=kind, bf16=bf16, decoded=decoded, scored=scored)
 

@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from peftsum.cost.forecast import Amount, MemoryItem, Part
-from peftsum.forecast.step import StepCost
 from peftsum.units import format_count
+
+if TYPE_CHECKING:
+    from peftsum.forecast.step import StepCost
 
 COUNTED = "one step on fake tensors"
 HELD: tuple[Part, ...] = ("weights", "quantization", "adapters", "optimizer")

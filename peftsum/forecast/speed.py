@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-
-import torch
+from typing import TYPE_CHECKING
 
 from peftsum.cost.estimate import RAM_GIB_WATTS, core_watts
 from peftsum.cost.forecast import Amount
 from peftsum.engine.allocator import bound_kernel_caches
 from peftsum.forecast.memory import Calibrated, calibration
-from peftsum.forecast.operations import Operation, Work
-from peftsum.forecast.step import StepCost
 from peftsum.forecast.target import Target
 from peftsum.recipe import Recipe
 from peftsum.units import GIB
 
+if TYPE_CHECKING:
+    import torch
+
+    from peftsum.forecast.operations import Operation, Work
+    from peftsum.forecast.step import StepCost
+
 BUDGET_S = 6.0  # for timing operations; the rest is taken to be as fast as what was timed
 GUESS_FLOPS_PER_S, GUESS_BYTES_PER_S = 5e10, 5e9  # only to decide which operations to time first
-NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.int8: "int8"}
+NAMED = ("bfloat16", "float16", "int8")  # dtypes that a data sheet may have a figure of their own for
 
 _timed: dict[tuple[str, int, Operation], float] = {}
 
@@ -84,6 +87,8 @@ def energy(recipe: Recipe, target: Target, wall_s: Amount, memory_bytes: float) 
         return _scaled(wall_s, Calibrated(full * used.value, full * used.low, full * used.high, source))
     if not (target.here and target.kind == "cpu"):
         return None
+    import torch
+
     core, cores, gib = core_watts(recipe.cost.cpu_watts_per_core), torch.get_num_threads(), memory_bytes / GIB
     ram, use = RAM_GIB_WATTS, calibration()["cpu_utilisation"]
     watts = Calibrated(
@@ -120,6 +125,8 @@ def _here(cost: StepCost, device: str, timing_s: float) -> Callable[[Work], floa
 
 def _time_all(how_often: Mapping[Operation, int], device: str, timing_s: float) -> dict[Operation, float]:
     """Return the seconds of every operation: timed, the costliest first, until the budget is spent, then guessed."""
+    import torch
+
     bound_kernel_caches()  # as in the training that it forecasts
     ordered = sorted(how_often, key=lambda op: -_guess(op) * how_often[op])
     started, threads = time.perf_counter(), torch.get_num_threads()
@@ -151,7 +158,8 @@ def _roofline(target: Target, matmul: float, memory: float, call_s: float) -> Ca
     bytes_per_s = target.bytes_per_s * memory
 
     def rate(dtype: torch.dtype) -> float:
-        name = NAMES.get(dtype, "float32")
+        name = str(dtype).removeprefix("torch.")
+        name = name if name in NAMED else "float32"
         return matmul * target.flops.get(name, target.flops.get("bfloat16", max(target.flops.values())))
 
     def clock(work: Work) -> float:

@@ -11,18 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import uvicorn
 
 from peftsum.exceptions import EXIT_INTERRUPTED, AdapterError, StorageError, UsageError
 from peftsum.generate import Summarizer
-from peftsum.server.app import create_app
-from peftsum.server.engine import Engine
+from peftsum.imports import quick_imports
 from peftsum.server.folder import AdapterFolder
 from peftsum.server.guards import Guarded, names_of
 from peftsum.server.limits import Limits
 from peftsum.server.metrics import Metrics
+
+if TYPE_CHECKING:
+    from peftsum.server.engine import Engine
 
 KEY_VARIABLE = "PEFTSUM_API_KEY"
 SHORTEST_KEY = 16
@@ -75,6 +77,11 @@ def serve(wanted: Wanted, ready: Callable[[str], object]) -> int:
             hint=f"put one into a file for --api-key-file, or into {KEY_VARIABLE}; or bind to 127.0.0.1",
         )
     folder = AdapterFolder(wanted.folder)
+    # These bring torch, transformers and peft, seconds that a refusal need not take.
+    with quick_imports():
+        from peftsum.server.app import create_app
+        from peftsum.server.engine import Engine
+
     summarizer = Summarizer(
         wanted.base or common_base(folder),
         quantize=wanted.quantize,
