@@ -15,6 +15,7 @@ that is present, else the built-in ones.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -24,23 +25,26 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]  # the peftsum of this checkout
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch  # noqa: E402
-from generation.systems import Ids, Ours, System, best, common, mixed_by_peft  # noqa: E402
+from generation.systems import Ids, Ours, System, best, by_ctranslate2, common, mixed_by_peft  # noqa: E402
 from generation.workload import Workload, read_workload, write_adapters  # noqa: E402
 from training.shapes import SHAPES, base_of, build_base  # noqa: E402
 
 from peftsum.cost.machine import describe_machine  # noqa: E402
+from peftsum.export import Compute  # noqa: E402
 from peftsum.model import quiet_load  # noqa: E402
 
 DIALOGSUM = ROOT.parent / "shared" / "data" / "dialogsum"
 ROUNDS, QUICK_ROUNDS = 5, 2
 DIALOGUES, QUICK_DIALOGUES = 256, 12
 ALONE = 12  # dialogues that are summarized one at a time, for how long the first summary takes
+COMPUTE: tuple[Compute, ...] = ("float32", "int8")
 RESIDENT = (1, 8, 64)  # adapters in a bank
 MOST_UNEQUAL = 0.02  # of the summaries may differ, where two words are as likely to the last digits of fp32
 
@@ -112,7 +116,7 @@ def time_shape(
             "best_bf16": best(base, adapters[0], "sdpa", torch.bfloat16),
             "peft_mixed8": mixed_by_peft(base, adapters),
         }
-    few = Workload(workload.sources[:8], [min(end, 4) for end in workload.ends[:8]])
+    few = Workload(workload.sources[:8], [4] * 8)
     for run in systems.values():
         run(few)  # what is made once
     seconds: dict[str, list[float]] = {name: [] for name in systems}
@@ -144,7 +148,13 @@ def time_shape(
         for name, (slow, fast) in pairs.items()
     }
     values["swap_ms"] = swaps
+    even = time_even(ours.one, base, adapters[0], workload, rounds, folder, clock)
+    for name in even["seconds"]:
+        if name != "peftsum":
+            both = zip(even["seconds"][name], even["seconds"]["peftsum"], strict=True)
+            values[f"vs_{name}"] = [theirs / own for theirs, own in both]
     return {
+        "even": even,
         "seconds": seconds,
         "summaries_per_s": {name: len(workload.sources) / median(times) for name, times in seconds.items()},
         "unequal_summaries": unequal,
@@ -154,6 +164,27 @@ def time_shape(
         "adapter_file_bytes": ours.file_bytes,
         "ratios": {name: {"median": median(v), "low": min(v), "high": max(v)} for name, v in values.items()},
     }
+
+
+def time_even(
+    ours: System, base: str, adapter: Path, workload: Workload, rounds: int, folder: Path, clock: Callable[[], float]
+) -> dict[str, Any]:
+    """Return seconds of peftsum and CTranslate2, round by round, where all summaries have the median length."""
+    if importlib.util.find_spec("ctranslate2") is None:
+        return {"seconds": {}, "skipped": "CTranslate2 is not installed: pip install 'peftsum[export]'"}
+    length = round(median(workload.ends))
+    even = Workload(workload.sources, [length] * len(workload.sources))
+    systems = {"peftsum": ours}
+    systems |= {f"ctranslate2_{compute}": by_ctranslate2(base, adapter, compute, folder) for compute in COMPUTE}
+    seconds: dict[str, list[float]] = {name: [] for name in systems}
+    answers: dict[str, Ids] = {}
+    for _ in range(rounds):
+        for name, run in systems.items():
+            started = clock()
+            answers[name] = run(even)
+            seconds[name].append(clock() - started)
+    unequal = {name: _unequal(answers[name], answers["peftsum"]) for name in systems}
+    return {"summary_tokens": length, "seconds": seconds, "unequal_summaries": unequal}
 
 
 def _one_at_a_time(run: System, workload: Workload, clock: Callable[[], float]) -> dict[str, float]:
@@ -177,6 +208,11 @@ def _print_shape(shape: str, found: dict[str, object], count: int) -> None:
     for name, times in seconds.items():
         spread = f"{count / max(times):.2f} to {count / min(times):.2f}"
         print(f"  {name:15} {count / median(times):8.2f} summaries/s ({spread})")
+    even = found["even"]
+    assert isinstance(even, dict)
+    for name, times in even["seconds"].items():
+        print(f"  {name:20} {count / median(times):8.2f} summaries/s of {even['summary_tokens']} tokens each")
+    print(f"  {even.get('skipped') or 'unequal to peftsum: ' + str(even['unequal_summaries'])}")
     ratios = found["ratios"]
     assert isinstance(ratios, dict)
     for name, value in ratios.items():

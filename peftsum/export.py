@@ -95,7 +95,7 @@ def export_ctranslate2(
     with tempfile.TemporaryDirectory() as folder:
         plain = _plain_folder(resolved, Path(folder) / "merged")
         original = Summarizer(str(plain), quantize="none", precision="fp32", device="cpu")
-        _convert(plain, out, compute, original.tokenizer)
+        convert(plain, out, compute, original.tokenizer)
     settings: dict[str, Any] = {
         "prompt": resolved.prompt,
         "generation": resolved.generation,
@@ -134,7 +134,12 @@ def _plain_folder(target: Target, merged: Path) -> Path:
     return folder
 
 
-def _convert(plain: Path, out: Path, compute: Compute, tokenizer: PreTrainedTokenizerBase) -> None:
+def convert(plain: Path, out: Path, compute: Compute, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write the CTranslate2 folder of a transformers folder, with its tokenizer and the record of its adapter.
+
+    Raises:
+        ModelError: the installed CTranslate2 cannot convert this model.
+    """
     from ctranslate2.converters import TransformersConverter
 
     class Converter(TransformersConverter):  # type: ignore[misc]  # it ships no types

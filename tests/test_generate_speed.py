@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -30,4 +31,8 @@ def test_a_run_writes_figures_and_ratios_and_finds_equal_words(
     assert record["ratios"]["vs_common"]["low"] == min(pairs)
     assert found["bank_bytes"] <= 1.2 * found["adapter_file_bytes"]
     assert record["dialogues"]["count"] == 9
+    if importlib.util.find_spec("ctranslate2") is None:
+        assert "not installed" in found["even"]["skipped"]
+    else:
+        assert found["even"]["unequal_summaries"]["ctranslate2_float32"] == 0
     assert "mixed8_vs_one" in capsys.readouterr().out

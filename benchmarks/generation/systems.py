@@ -13,7 +13,8 @@ from generation.workload import MAX_NEW, Workload
 from peftsum.bank import AdapterBank, read_factors
 from peftsum.batching import collate_sources, length_sorted_batches
 from peftsum.decoding import DECODE_TOKENS, decode_ids
-from peftsum.model import load_base
+from peftsum.export import Compute, convert
+from peftsum.model import load_base, load_tokenizer
 from peftsum.recipe import Generation, Model
 
 COMMON_BATCH = 8
@@ -79,6 +80,38 @@ def best(base: str, adapter: Path, attention: str, dtype: torch.dtype = torch.fl
         with torch.inference_mode():
             batches = list(length_sorted_batches([len(s) for s in workload.sources], DECODE_TOKENS))
             return _generate(model, workload, batches, None)
+
+    return run
+
+
+def by_ctranslate2(base: str, adapter: Path, compute: Compute, folder: Path) -> System:
+    """CTranslate2 on the merged adapter; it has one length for all, so summaries of a workload must be equally long."""
+    import ctranslate2
+    from peft import PeftModel
+    from transformers import AutoModelForSeq2SeqLM
+
+    plain, out, tokenizer = folder / "merged", folder / compute, load_tokenizer(Model())
+    if not plain.exists():
+        tokenizer.save_pretrained(str(plain))  # the converter takes the vocabulary from it
+        net = AutoModelForSeq2SeqLM.from_pretrained(_folder(base))
+        PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().save_pretrained(str(plain))
+    convert(plain, out, compute, tokenizer)
+    threads = torch.get_num_threads()
+    translator = ctranslate2.Translator(str(out), device="cpu", intra_threads=threads, compute_type=compute)
+
+    def run(workload: Workload) -> Ids:
+        (length,) = set(workload.ends)
+        results = translator.translate_batch(
+            [tokenizer.convert_ids_to_tokens(source) for source in workload.sources],
+            max_batch_size=DECODE_TOKENS,  # it sorts by length itself
+            batch_type="tokens",
+            beam_size=1,
+            min_decoding_length=length - 1,
+            max_decoding_length=length - 1,
+            max_input_length=0,
+        )
+        eos = tokenizer.eos_token_id
+        return [[*tokenizer.convert_tokens_to_ids(result.hypotheses[0]), eos] for result in results]
 
     return run
 
