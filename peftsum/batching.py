@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from peftsum.data import Example
 from peftsum.exceptions import RecipeError
 from peftsum.prompts import Prompt
+from peftsum.speakers import speaker_view
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +28,14 @@ class Encoded:
     target: list[int]
     source_cut: bool = False
     target_cut: bool = False
+    wrong: tuple[list[int], ...] = ()
+    """Targets that say something wrong, one for each kind of error that has a place in the good one."""
 
 
 def encode_source(
     tokenizer: PreTrainedTokenizerBase, prompt: Prompt, dialogue: str, limit: int
 ) -> tuple[list[int], bool]:
-    """Return the token ids of a dialogue in its prompt, and whether the dialogue was cut.
+    """Return the token ids of a dialogue, as the model is to read it, in its prompt, and whether it was cut.
 
     Where it is too long the dialogue loses its end, and the words around it stay.
 
@@ -78,13 +81,19 @@ def encode(
     """Return the examples as token ids; the first reference is the target."""
     encoded = []
     for example in examples:
-        source, source_cut = encode_source(tokenizer, prompt, example.dialogue, max_source_tokens)
-        target: list[int] = tokenizer(text_target=example.references[0], verbose=False)["input_ids"]
-        target_cut = len(target) > max_target_tokens
-        if target_cut:
-            target = [*target[: max_target_tokens - 1], target[-1]]  # the end-of-sequence token stays
+        view = speaker_view(example.dialogue, prompt.speakers)
+        source, source_cut = encode_source(tokenizer, prompt, view.dialogue, max_source_tokens)
+        target, target_cut = encode_target(tokenizer, view.write(example.references[0]), max_target_tokens)
         encoded.append(Encoded(source, target, source_cut, target_cut))
     return encoded
+
+
+def encode_target(tokenizer: PreTrainedTokenizerBase, summary: str, limit: int) -> tuple[list[int], bool]:
+    """Return the token ids of a summary, and whether it was cut."""
+    target: list[int] = tokenizer(text_target=summary, verbose=False)["input_ids"]
+    if len(target) <= limit:
+        return target, False
+    return [*target[: limit - 1], target[-1]], True  # the end-of-sequence token stays
 
 
 def token_budget_batches(lengths: Sequence[tuple[int, int]], budget: int) -> list[list[int]]:

@@ -32,6 +32,29 @@ class Distill(Section):
     """Above 1 the teacher's unlikely words count for more."""
 
 
-OBJECTIVES: Registry[type[Section]] = Registry("objective", {"plain": Plain, "distill": Distill})
+Corruption = Literal["speakers", "numbers", "negation", "dropped"]
 
-Objective = Annotated[Plain | Distill, Field(discriminator="kind")]
+
+class Contrastive(Section):
+    """Cross-entropy and, beside it, a margin by which a summary is to be likelier than the same one made wrong.
+
+    A summary of n tokens adds ``weight n max(0, margin - (log p(good) - log p(wrong)))`` to its cross-entropy, where
+    log p is the mean over a summary's tokens. The wrong one is made by rule, of another kind in each step. The encoder
+    runs once for both; the decoder reads the wrong one, too.
+    """
+
+    kind: Literal["contrastive"] = "contrastive"
+    corruptions: list[Corruption] = Field(["speakers", "numbers", "negation", "dropped"], min_length=1)
+    """What is wrong: speakers exchanged, a number, day or month changed, a clause denied or its denial taken away, a
+    sentence or clause left out."""
+    weight: float = Field(1.0, gt=0)
+    """Of the margin in the loss."""
+    margin: float = Field(0.1, gt=0)
+    """In nats a token; a wrong summary that is less likely by more than that adds nothing."""
+
+
+OBJECTIVES: Registry[type[Section]] = Registry(
+    "objective", {"plain": Plain, "distill": Distill, "contrastive": Contrastive}
+)
+
+Objective = Annotated[Plain | Distill | Contrastive, Field(discriminator="kind")]

@@ -13,8 +13,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from peftsum.batching import IGNORED, Encoded, collate
 from peftsum.engine.attention import Layout
+from peftsum.engine.contrast import Contrast, contrastive_loss
 from peftsum.engine.layers import exchange_layers, reads_packed
-from peftsum.engine.loss import Soft, blocked_cross_entropy, blocked_distillation
+from peftsum.engine.loss import Soft, blocked_cross_entropy, blocked_distillation, log_likelihoods
 from peftsum.engine.packing import Packed, pack
 from peftsum.engine.settings import Engine
 from peftsum.optimization import summed_loss
@@ -46,7 +47,8 @@ class TrainingModel(nn.Module):
         examples: Sequence[Encoded],
         device: torch.device | str,
         encoded: Sequence[torch.Tensor] | None = None,
-        teacher: Teacher | None = None,
+        aside: Teacher | Contraster | None = None,
+        step: int = 0,
     ) -> Packed | dict[str, Any]:
         """Return examples as the batch that :meth:`forward` reads, on the device.
 
@@ -54,17 +56,19 @@ class TrainingModel(nn.Module):
             examples: dialogues with their summaries.
             device: where the model is.
             encoded: the encoder's states of each dialogue, (source tokens, d_model), where they are known.
-            teacher: whose expectations the loss reads, where there is one.
+            aside: what the loss reads beside the references, if anything.
+            step: of the training, which decides which wrong summary a dialogue has.
         """
+        beside = aside.beside(self, examples, device, step) if aside else {}
         if self.packs:
             packed = pack([e.source for e in examples], [e.target for e in examples], self.pad_token_id)
             packed = replace(packed, encoded=torch.cat(list(encoded)).unsqueeze(0) if encoded else None).to(device)
-            return replace(packed, soft=teacher.soften(examples, device)) if teacher else packed
+            return replace(packed, **beside)
         tensors = collate(examples, self.pad_token_id)
         if encoded:
             tensors["encoded"] = pad_sequence(list(encoded), batch_first=True)
         batch = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
-        return {**batch, "soft": teacher.soften(examples, device)} if teacher else batch
+        return {**batch, **beside}
 
     @property
     def encoder_width(self) -> int:
@@ -94,8 +98,10 @@ class TrainingModel(nn.Module):
             encoder.train(was_training)
 
     def forward(self, batch: Packed | dict[str, Any]) -> torch.Tensor:
-        """Return the loss summed over the batch's real target positions, in nats: with a teacher's share, if any."""
-        soft = batch.soft if isinstance(batch, Packed) else batch.get("soft")
+        """Return the loss summed over the batch's real target positions, in nats: with what stands beside, if any."""
+        soft, contrast = _of(batch, "soft"), _of(batch, "contrast")
+        if contrast is not None:
+            return self._contrasted(batch, contrast)
         if not isinstance(batch, Packed) and not self.engine.real_targets and soft is None:
             encoded = batch.get("encoded")
             inputs = {name: tensor for name, tensor in batch.items() if name not in {"labels", "encoded"}}
@@ -107,6 +113,15 @@ class TrainingModel(nn.Module):
             return blocked_distillation(states, self.head, labels, soft)
         return self._loss(states, labels)
 
+    def _contrasted(self, batch: Packed | dict[str, Any], contrast: Contrast) -> torch.Tensor:
+        """Return the loss of a batch beside its wrong summaries; the encoder runs once for both."""
+        encoded = self._encoded(batch)
+        good, wrong = (
+            log_likelihoods(states, self.head, labels)
+            for states, labels in (self.states(_knowing(part, encoded)) for part in (batch, contrast.wrong))
+        )
+        return contrastive_loss(good, wrong, contrast)
+
     @property
     def head(self) -> nn.Module:
         """From the states that :meth:`states` returns to logits."""
@@ -115,26 +130,30 @@ class TrainingModel(nn.Module):
 
     def states(self, batch: Packed | dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the head reads at the real targets, (positions, d_model), and the targets, (positions,)."""
-        base = t5_of(self.model)
+        base, encoded = t5_of(self.model), self._encoded(batch)
         if isinstance(batch, Packed):
-            cheap = self.engine.cheap_dropout
-            encoded = batch.encoded
-            if encoded is None:
-                encoded = _run(base.encoder, batch.source, Layout(batch.encoder, cheap_dropout=cheap))
-            layout = Layout(batch.decoder, batch.cross, cheap)
+            layout = Layout(batch.decoder, batch.cross, self.engine.cheap_dropout)
             return _scaled(base, _run(base.decoder, batch.decoder_input, layout, encoded).squeeze(0)), batch.labels
         labels = batch["labels"]  # (batch, target_len), -100 = ignored
-        encoded, mask = batch.get("encoded"), batch["attention_mask"]
-        if encoded is None:
-            encoded = base.encoder(batch["input_ids"], attention_mask=mask).last_hidden_state
         states = base.decoder(
             batch["decoder_input_ids"],
             encoder_hidden_states=encoded,
-            encoder_attention_mask=mask,
+            encoder_attention_mask=batch["attention_mask"],
             use_cache=False,
         ).last_hidden_state
         real = labels != IGNORED
         return _scaled(base, states[real]), labels[real]
+
+    def _encoded(self, batch: Packed | dict[str, Any]) -> torch.Tensor:
+        """Return the encoder's states of a batch: those it knows, or computed."""
+        known: torch.Tensor | None = _of(batch, "encoded")
+        if known is not None:
+            return known
+        encoder = t5_of(self.model).encoder
+        if isinstance(batch, Packed):
+            return _run(encoder, batch.source, Layout(batch.encoder, cheap_dropout=self.engine.cheap_dropout))
+        states: torch.Tensor = encoder(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        return states
 
     def _loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the summed cross-entropy of (positions, d_model) against (positions,)."""
@@ -170,10 +189,43 @@ class Teacher:
         self._weight, self._temperature = weight, temperature
 
     @torch.no_grad()
-    def soften(self, examples: Sequence[Encoded], device: torch.device | str) -> Soft:
-        """Return what the teacher expects at the targets of these examples."""
+    def beside(
+        self, student: TrainingModel, examples: Sequence[Encoded], device: torch.device | str, step: int
+    ) -> dict[str, Any]:
+        """Return what the teacher expects at the targets of these examples, as a part of the batch."""
         states, _ = self._training.states(self._training.batch(examples, device))
-        return Soft(states, self._training.head, self._weight, self._temperature)
+        return {"soft": Soft(states, self._training.head, self._weight, self._temperature)}
+
+
+class Contraster:
+    """Puts wrong summaries beside the good ones of a batch.
+
+    Args:
+        weight: of the margin in the loss.
+        margin: in nats a token.
+    """
+
+    def __init__(self, weight: float, margin: float) -> None:
+        self._weight, self._margin = weight, margin
+
+    def beside(
+        self, training: TrainingModel, examples: Sequence[Encoded], device: torch.device | str, step: int
+    ) -> dict[str, Any]:
+        """Return a wrong summary of each example, as a part of the batch; its kinds take turns from step to step.
+
+        Where an example has none the good one stands for it and does not count.
+        """
+        wrong = [replace(e, target=e.wrong[step % len(e.wrong)] if e.wrong else e.target, wrong=()) for e in examples]
+        return {
+            "contrast": Contrast(
+                training.batch(wrong, device),
+                tuple(len(e.target) for e in examples),
+                tuple(len(e.target) for e in wrong),
+                tuple(bool(e.wrong) for e in examples),
+                self._weight,
+                self._margin,
+            )
+        }
 
 
 def checkpoint_gradients(model: PreTrainedModel) -> None:
@@ -187,6 +239,16 @@ def checkpoint_gradients(model: PreTrainedModel) -> None:
 def t5_of(model: PreTrainedModel) -> Any:
     """Return the T5 itself, without peft's wrapping."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _of(batch: Packed | dict[str, Any], part: str) -> Any:
+    """Return a part that a batch may have, or None."""
+    return getattr(batch, part) if isinstance(batch, Packed) else batch.get(part)
+
+
+def _knowing(batch: Packed | dict[str, Any], encoded: torch.Tensor) -> Packed | dict[str, Any]:
+    """Return a batch with the encoder's states of its dialogues."""
+    return replace(batch, encoded=encoded) if isinstance(batch, Packed) else {**batch, "encoded": encoded}
 
 
 def _scaled(base: Any, states: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from peftsum.engine.segments import Segments
 if TYPE_CHECKING:
     import torch
 
+    from peftsum.engine.contrast import Contrast
     from peftsum.engine.loss import Soft
 
 
@@ -31,6 +32,8 @@ class Packed:
     """(1, source tokens, d_model): the encoder's states where they are known, and it need not run."""
     soft: Soft | None = None
     """What a teacher expects, where there is one."""
+    contrast: Contrast | None = None
+    """Wrong summaries of the same dialogues, where the loss reads them."""
 
     @property
     def encoder(self) -> Segments:

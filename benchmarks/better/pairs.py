@@ -1,0 +1,79 @@
+"""Which of two summaries a model finds likelier: the reference, or the same one made wrong, by kind of error.
+
+What contrastive training aims at, on dialogues that it has not seen. Both are judged by the mean log-probability
+of a token, which the length of a summary does not decide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from better.arms import ARMS, Setting
+from better.views import TRAINING_ONLY, VIEWS
+from peftsum.artifacts import write_text
+from peftsum.batching import Encoded
+from peftsum.corruption import corruptions
+from peftsum.data import load_split
+from peftsum.generate import Summarizer
+from peftsum.likelihood import token_log_likelihoods
+from peftsum.objective import Corruption
+from peftsum.recipe import Data
+from peftsum.targets import resolve_target
+
+KINDS: Sequence[Corruption] = get_args(Corruption)
+PAIRS = "pairs.json"
+SEED = 1  # other errors than any training of this benchmark sees
+
+
+def judge_pairs(view: str | None, source: str, split: str, run: Path) -> dict[str, list[float]]:
+    """Return by kind, a number a pair: by how many nats a token the reference is likelier; it is kept in the run."""
+    kept = run / PAIRS
+    if kept.is_file():
+        found: dict[str, list[float]] = json.loads(kept.read_text(encoding="utf-8"))
+        return found
+    resolved = resolve_target(run)
+    summarizer = Summarizer(resolved.model.base, [resolved.adapter] if resolved.adapter is not None else [])
+    rewrite: Callable[[str, str, str], Any] | None = VIEWS.get(view or "") if view not in TRAINING_ONLY else None
+    pairs: list[tuple[str, float]] = []
+    encoded: list[Encoded] = []
+    for example in load_split(Data(source=source), split).examples:
+        good = example.references[0]
+        wrong = corruptions(good, example.dialogue, KINDS, SEED, example.id)
+        texts = [good, *wrong.values()]
+        dialogue = example.dialogue
+        if rewrite is not None:
+            texts = [rewrite(dialogue, text, example.id)[1] for text in texts]
+            dialogue = rewrite(dialogue, "", example.id)[0]
+        (ids,) = summarizer.encode([dialogue], prompt=resolved.prompt, max_source_tokens=resolved.max_source_tokens)
+        encoded += [Encoded(ids, summarizer.tokenizer(text_target=text)["input_ids"]) for text in texts]
+        pairs += [(kind, len(encoded) - len(texts)) for kind in ("", *wrong)]
+    values = token_log_likelihoods(summarizer.model, summarizer.tokenizer.pad_token_id, encoded, title="pairs")
+    found = {kind: [] for kind in KINDS}
+    for (kind, good_at), value in zip(pairs, values, strict=True):
+        if kind:
+            found[kind].append(values[good_at] - value)
+    write_text(kept, json.dumps(found))
+    return found
+
+
+def arm_pairs(name: str, seeds: Sequence[int], setting: Setting) -> dict[str, list[float]]:
+    """Return by kind the share of pairs of which the reference is the likelier one, a number a seed."""
+    found = [judge_pairs(ARMS[name].view, setting.data, setting.split, setting.folder(name, seed)) for seed in seeds]
+    return {kind: [sum(lead > 0 for lead in of_seed[kind]) / len(of_seed[kind]) for of_seed in found] for kind in KINDS}
+
+
+def print_pairs(pairs: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Print a row an arm, in per cent: the mean over seeds, their range in brackets."""
+    if not pairs:
+        return
+    print(f"\n| arm | {' | '.join(KINDS)} |\n|---|{'---|' * len(KINDS)}")
+    for name, of_kind in pairs.items():
+        cells = [
+            f"{100 * sum(of_kind[kind]) / len(of_kind[kind]):.1f} ({100 * min(of_kind[kind]):.1f} to "
+            f"{100 * max(of_kind[kind]):.1f})"
+            for kind in KINDS
+        ]
+        print(f"| {ARMS[name].about} | {' | '.join(cells)} |")
