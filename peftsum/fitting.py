@@ -99,7 +99,7 @@ def fit(
                 mine, weight = _share(batch, prepared, ranks)
                 with synchronising(accelerator, training_model, last=number == len(step)):
                     examples, states = [prepared.examples[i] for i in mine], cache.states(mine) if cache else None
-                    inputs = training.batch(examples, accelerator.device, states, aside, position.step)
+                    inputs = training.batch(examples, accelerator.device, states, aside)
                     part = training_model(inputs) * (weight / target_tokens)
                     accelerator.backward(part * ranks.count)  # gradients are averaged over the ranks
                 loss += part.item()

@@ -36,11 +36,11 @@ Corruption = Literal["speakers", "numbers", "negation", "dropped"]
 
 
 class Contrastive(Section):
-    """Cross-entropy and, beside it, a margin by which a summary is to be likelier than the same one made wrong.
+    """Cross-entropy and, beside it, a margin between the good summary and the same one made wrong, where they part.
 
-    A summary of n tokens adds ``weight n max(0, margin - (log p(good) - log p(wrong)))`` to its cross-entropy, where
-    log p is the mean over a summary's tokens. The wrong one is made by rule, of another kind in each step. The encoder
-    runs once for both; the decoder reads the wrong one, too.
+    At the first token in which a wrong summary differs, ``weight max(0, margin - (log p(good token) - log p(wrong
+    token)))`` is added, for each kind of error that has a place in the summary. Both follow the same words, so that
+    this takes no pass of the decoder.
     """
 
     kind: Literal["contrastive"] = "contrastive"
@@ -49,8 +49,8 @@ class Contrastive(Section):
     sentence or clause left out."""
     weight: float = Field(1.0, gt=0)
     """Of the margin in the loss."""
-    margin: float = Field(0.1, gt=0)
-    """In nats a token; a wrong summary that is less likely by more than that adds nothing."""
+    margin: float = Field(3.0, gt=0)
+    """In nats; a wrong token that is less likely by more than that adds nothing."""
 
 
 OBJECTIVES: Registry[type[Section]] = Registry(

@@ -13,9 +13,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from peftsum.batching import IGNORED, Encoded, collate
 from peftsum.engine.attention import Layout
-from peftsum.engine.contrast import Contrast, contrastive_loss
+from peftsum.engine.contrast import Contrast, contrastive_loss, partings
 from peftsum.engine.layers import exchange_layers, reads_packed
-from peftsum.engine.loss import Soft, blocked_cross_entropy, blocked_distillation, log_likelihoods
+from peftsum.engine.loss import Soft, blocked_cross_entropy, blocked_distillation
 from peftsum.engine.packing import Packed, pack
 from peftsum.engine.settings import Engine
 from peftsum.optimization import summed_loss
@@ -48,7 +48,6 @@ class TrainingModel(nn.Module):
         device: torch.device | str,
         encoded: Sequence[torch.Tensor] | None = None,
         aside: Teacher | Contraster | None = None,
-        step: int = 0,
     ) -> Packed | dict[str, Any]:
         """Return examples as the batch that :meth:`forward` reads, on the device.
 
@@ -57,9 +56,8 @@ class TrainingModel(nn.Module):
             device: where the model is.
             encoded: the encoder's states of each dialogue, (source tokens, d_model), where they are known.
             aside: what the loss reads beside the references, if anything.
-            step: of the training, which decides which wrong summary a dialogue has.
         """
-        beside = aside.beside(self, examples, device, step) if aside else {}
+        beside = aside.beside(examples, device) if aside else {}
         if self.packs:
             packed = pack([e.source for e in examples], [e.target for e in examples], self.pad_token_id)
             packed = replace(packed, encoded=torch.cat(list(encoded)).unsqueeze(0) if encoded else None).to(device)
@@ -100,9 +98,7 @@ class TrainingModel(nn.Module):
     def forward(self, batch: Packed | dict[str, Any]) -> torch.Tensor:
         """Return the loss summed over the batch's real target positions, in nats: with what stands beside, if any."""
         soft, contrast = _of(batch, "soft"), _of(batch, "contrast")
-        if contrast is not None:
-            return self._contrasted(batch, contrast)
-        if not isinstance(batch, Packed) and not self.engine.real_targets and soft is None:
+        if not isinstance(batch, Packed) and not self.engine.real_targets and soft is None and contrast is None:
             encoded = batch.get("encoded")
             inputs = {name: tensor for name, tensor in batch.items() if name not in {"labels", "encoded"}}
             known = (encoded,) if encoded is not None else None
@@ -111,16 +107,9 @@ class TrainingModel(nn.Module):
         states, labels = self.states(batch)
         if soft is not None:
             return blocked_distillation(states, self.head, labels, soft)
+        if contrast is not None:
+            return self._loss(states, labels) + contrastive_loss(states, self.head, labels, contrast)
         return self._loss(states, labels)
-
-    def _contrasted(self, batch: Packed | dict[str, Any], contrast: Contrast) -> torch.Tensor:
-        """Return the loss of a batch beside its wrong summaries; the encoder runs once for both."""
-        encoded = self._encoded(batch)
-        good, wrong = (
-            log_likelihoods(states, self.head, labels)
-            for states, labels in (self.states(_knowing(part, encoded)) for part in (batch, contrast.wrong))
-        )
-        return contrastive_loss(good, wrong, contrast)
 
     @property
     def head(self) -> nn.Module:
@@ -189,43 +178,30 @@ class Teacher:
         self._weight, self._temperature = weight, temperature
 
     @torch.no_grad()
-    def beside(
-        self, student: TrainingModel, examples: Sequence[Encoded], device: torch.device | str, step: int
-    ) -> dict[str, Any]:
+    def beside(self, examples: Sequence[Encoded], device: torch.device | str) -> dict[str, Any]:
         """Return what the teacher expects at the targets of these examples, as a part of the batch."""
         states, _ = self._training.states(self._training.batch(examples, device))
         return {"soft": Soft(states, self._training.head, self._weight, self._temperature)}
 
 
 class Contraster:
-    """Puts wrong summaries beside the good ones of a batch.
+    """Says where the summaries of a batch could go wrong.
 
     Args:
         weight: of the margin in the loss.
-        margin: in nats a token.
+        margin: in nats.
     """
 
     def __init__(self, weight: float, margin: float) -> None:
         self._weight, self._margin = weight, margin
 
-    def beside(
-        self, training: TrainingModel, examples: Sequence[Encoded], device: torch.device | str, step: int
-    ) -> dict[str, Any]:
-        """Return a wrong summary of each example, as a part of the batch; its kinds take turns from step to step.
-
-        Where an example has none the good one stands for it and does not count.
-        """
-        wrong = [replace(e, target=e.wrong[step % len(e.wrong)] if e.wrong else e.target, wrong=()) for e in examples]
-        return {
-            "contrast": Contrast(
-                training.batch(wrong, device),
-                tuple(len(e.target) for e in examples),
-                tuple(len(e.target) for e in wrong),
-                tuple(bool(e.wrong) for e in examples),
-                self._weight,
-                self._margin,
-            )
-        }
+    def beside(self, examples: Sequence[Encoded], device: torch.device | str) -> dict[str, Any]:
+        """Return where the wrong summaries of these examples part from the good ones, as a part of the batch."""
+        positions, wrong = partings([e.target for e in examples], [e.wrong for e in examples])
+        if not positions:
+            return {}
+        places, tokens = (torch.tensor(values, dtype=torch.long, device=device) for values in (positions, wrong))
+        return {"contrast": Contrast(places, tokens, self._weight, self._margin)}
 
 
 def checkpoint_gradients(model: PreTrainedModel) -> None:
@@ -244,11 +220,6 @@ def t5_of(model: PreTrainedModel) -> Any:
 def _of(batch: Packed | dict[str, Any], part: str) -> Any:
     """Return a part that a batch may have, or None."""
     return getattr(batch, part) if isinstance(batch, Packed) else batch.get(part)
-
-
-def _knowing(batch: Packed | dict[str, Any], encoded: torch.Tensor) -> Packed | dict[str, Any]:
-    """Return a batch with the encoder's states of its dialogues."""
-    return replace(batch, encoded=encoded) if isinstance(batch, Packed) else {**batch, "encoded": encoded}
 
 
 def _scaled(base: Any, states: torch.Tensor) -> torch.Tensor:

@@ -91,7 +91,22 @@ ARMS = {
         "LoRA r16, output layer too",
     ),
     "normalised": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, speakers normalised", view="normalised"),
-    "named": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, speakers with names normalised", view="named"),
+    "speakers": Arm(
+        LORA, ["train.learning_rate=3e-3", "prompt.speakers=normalised"], "LoRA r16, prompt.speakers: normalised"
+    ),
+    "speakers-full": Arm(FULL, ["prompt.speakers=normalised"], "full fine-tune at 1e-3, prompt.speakers: normalised"),
+    "speakers-head-plus": Arm(
+        LORA,
+        [
+            "train.learning_rate=1.5e-3",
+            "train.lora_plus=4",
+            "method.rank=64",
+            "method.alpha=64",
+            HEAD,
+            "prompt.speakers=normalised",
+        ],
+        "LoRA+ r64, 1.5e-3, B 4 times, output layer too, prompt.speakers: normalised",
+    ),
     "marked": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, turns numbered", view="marked"),
     "swapped": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, speakers exchanged at random", view="swapped"),
     "rank-64": Arm(LORA, ["train.learning_rate=3e-3", "method.rank=64", "method.alpha=64"], "LoRA r64, alpha 64, 3e-3"),
@@ -105,6 +120,18 @@ ARMS = {
             HEAD,
         ],
         "LoRA r64 from full, output layer too",
+    ),
+    "start-64-contrast": Arm(
+        LORA,
+        [
+            "train.learning_rate=1.5e-3",
+            "train.start_from={teacher}",
+            "method.rank=64",
+            "method.alpha=64",
+            HEAD,
+            "train.objective={{kind: contrastive}}",
+        ],
+        "LoRA r64 from full, output layer too, contrastive",
     ),
     "start-256": Arm(
         LORA,
@@ -123,20 +150,12 @@ ARMS = {
         "rsLoRA r64, 1.5e-3",
     ),
     "contrast": Arm(
-        LORA, ["train.learning_rate=3e-3", "train.objective={{kind: contrastive}}"], "LoRA r16, contrastive, margin 0.1"
+        LORA, ["train.learning_rate=3e-3", "train.objective={{kind: contrastive}}"], "LoRA r16, contrastive"
     ),
-    "contrast-wide": Arm(
+    "contrast-strong": Arm(
         LORA,
-        ["train.learning_rate=3e-3", "train.objective={{kind: contrastive, margin: 0.5}}"],
-        "LoRA r16, contrastive, margin 0.5",
-    ),
-    "contrast-true": Arm(
-        LORA,
-        [
-            "train.learning_rate=3e-3",
-            "train.objective={{kind: contrastive, corruptions: [speakers, numbers, negation], margin: 0.3}}",
-        ],
-        "LoRA r16, contrastive without dropped facts, margin 0.3",
+        ["train.learning_rate=3e-3", "train.objective={{kind: contrastive, weight: 3.0, margin: 5.0}}"],
+        "LoRA r16, contrastive, weight 3, margin 5",
     ),
     "oversampled": Arm(
         LORA, ["train.learning_rate=3e-3"], "LoRA r16, what plain gets most wrong twice", weighed_by="plain"

@@ -21,6 +21,7 @@ from peftsum.generate import Summarizer
 from peftsum.likelihood import token_log_likelihoods
 from peftsum.objective import Corruption
 from peftsum.recipe import Data
+from peftsum.speakers import speaker_view
 from peftsum.targets import resolve_target
 
 KINDS: Sequence[Corruption] = get_args(Corruption)
@@ -44,11 +45,12 @@ def judge_pairs(view: str | None, source: str, split: str, run: Path) -> dict[st
         wrong = corruptions(good, example.dialogue, KINDS, SEED, example.id)
         texts = [good, *wrong.values()]
         dialogue = example.dialogue
+        read = speaker_view(dialogue, resolved.prompt.speakers)
         if rewrite is not None:
             texts = [rewrite(dialogue, text, example.id)[1] for text in texts]
             dialogue = rewrite(dialogue, "", example.id)[0]
         (ids,) = summarizer.encode([dialogue], prompt=resolved.prompt, max_source_tokens=resolved.max_source_tokens)
-        encoded += [Encoded(ids, summarizer.tokenizer(text_target=text)["input_ids"]) for text in texts]
+        encoded += [Encoded(ids, summarizer.tokenizer(text_target=read.write(text))["input_ids"]) for text in texts]
         pairs += [(kind, len(encoded) - len(texts)) for kind in ("", *wrong)]
     values = token_log_likelihoods(summarizer.model, summarizer.tokenizer.pad_token_id, encoded, title="pairs")
     found = {kind: [] for kind in KINDS}

@@ -17,7 +17,6 @@ from peftsum.artifacts import PREDICTIONS_FILE, read_predictions, write_predicti
 from peftsum.data import Example, load_split
 from peftsum.dialogue_text import parse_turns
 from peftsum.recipe import Data
-from peftsum.redaction.words import ROLES
 
 Rewritten = tuple[str, str, Mapping[str, str]]
 """Dialogue, summary, and from each name of the view to the name it stands for."""
@@ -43,14 +42,6 @@ def normalised(dialogue: str, summary: str, _: str) -> Rewritten:
     return _exchange(dialogue, forms), _exchange(summary, forms), back
 
 
-def named(dialogue: str, summary: str, _: str) -> Rewritten:
-    """As :func:`normalised`, but leave a role ("Clerk", "Ms. Shaw's teacher") as it is."""
-    people = [name for name in _speakers(dialogue) if ROLES.isdisjoint(name.lower().split())]
-    names = {name: f"#Person{i}#" for i, name in enumerate(people, start=1)}
-    forms = {**{name.split()[0]: new for name, new in names.items() if len(name.split()) == 2}, **names}
-    return _exchange(dialogue, forms), _exchange(summary, forms), {new: name for name, new in names.items()}
-
-
 def marked(dialogue: str, summary: str, _: str) -> Rewritten:
     """Put the number of each turn before it."""
     turns = parse_turns(dialogue)
@@ -70,7 +61,6 @@ def swapped(dialogue: str, summary: str, identity: str) -> Rewritten:
 
 VIEWS: dict[str, Callable[[str, str, str], Rewritten]] = {
     "normalised": normalised,
-    "named": named,
     "marked": marked,
     "swapped": swapped,
 }

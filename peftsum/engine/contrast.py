@@ -1,47 +1,56 @@
-"""The margin by which a good summary is to be likelier than a wrong one of the same dialogue."""
+"""The margin by which a good summary's next word is to be likelier than the one that would make it wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
-
-if TYPE_CHECKING:
-    from peftsum.engine.packing import Packed
+from torch import nn
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Wrong summaries of a batch's dialogues."""
+    """Where the summaries of a batch could go wrong, and by which token; summaries lie end to end."""
 
-    wrong: Packed | dict[str, Any]
-    """The same dialogues with them, as a batch."""
-    good_lengths: tuple[int, ...]
-    """Tokens of each good summary."""
-    wrong_lengths: tuple[int, ...]
-    paired: tuple[bool, ...]
-    """False where a dialogue has no wrong summary and the good one stands for it."""
+    positions: torch.Tensor
+    """(partings,), among the target tokens of the batch."""
+    wrong: torch.Tensor
+    """(partings,), the tokens that wrong summaries have there."""
     weight: float
     margin: float
-    """In nats a token."""
+    """In nats."""
 
 
-def contrastive_loss(good: torch.Tensor, wrong: torch.Tensor, contrast: Contrast) -> torch.Tensor:
-    """Return ``-Σ log p + w Σ n max(0, m - (mean log p(good) - mean log p(wrong)))`` of a batch, in nats, as fp32.
-
-    n is the tokens of the good summary, so that the margin weighs a token as the cross-entropy does.
+def partings(targets: Sequence[Sequence[int]], wrong: Sequence[Sequence[Sequence[int]]]) -> tuple[list[int], list[int]]:
+    """Return the positions, targets end to end, at which wrong targets part from the good ones, and their tokens there.
 
     Args:
-        good: (target tokens,), log-probabilities of the good summaries, end to end.
-        wrong: (wrong target tokens,), the same of the wrong ones.
-        contrast: where each begins and ends, weight and margin.
+        targets: the good target of each dialogue.
+        wrong: any number of wrong ones of each; none is the beginning of the good one, since all have their end.
     """
-    lengths = torch.tensor(contrast.good_lengths, device=good.device, dtype=good.dtype)
-    paired = torch.tensor(contrast.paired, device=good.device, dtype=good.dtype)
-    lead = _means(good, contrast.good_lengths) - _means(wrong, contrast.wrong_lengths)
-    return contrast.weight * (lengths * paired * (contrast.margin - lead).clamp_min(0)).sum() - good.sum()
+    positions, tokens, start = [], [], 0
+    for good, others in zip(targets, wrong, strict=True):
+        for other in others:
+            place = next(i for i, (one, two) in enumerate(zip(good, other, strict=False)) if one != two)
+            positions.append(start + place)
+            tokens.append(other[place])
+        start += len(good)
+    return positions, tokens
 
 
-def _means(values: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
-    return torch.stack([part.mean() for part in torch.split(values, list(lengths))])
+def contrastive_loss(states: torch.Tensor, head: nn.Module, labels: torch.Tensor, contrast: Contrast) -> torch.Tensor:
+    """Return ``w Σ max(0, m - (log p(good token) - log p(wrong token)))`` over the partings, in nats, as fp32.
+
+    Both follow the same words, so that the decoder's states for the good summary serve the wrong one, too.
+
+    Args:
+        states: (positions, d_model), the decoder's output at real targets.
+        head: from states to logits.
+        labels: (positions,), the good tokens.
+        contrast: where, which, how much.
+    """
+    logits = head(states[contrast.positions]).float()  # (partings, vocabulary)
+    good, wrong = (logits.gather(-1, tokens.unsqueeze(-1)) for tokens in (labels[contrast.positions], contrast.wrong))
+    short: torch.Tensor = (contrast.margin - (good - wrong)).clamp_min(0)
+    return contrast.weight * short.sum()

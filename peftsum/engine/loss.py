@@ -66,25 +66,6 @@ def blocked_distillation(states: torch.Tensor, head: nn.Module, labels: torch.Te
     return total
 
 
-def log_likelihoods(states: torch.Tensor, head: nn.Module, labels: torch.Tensor) -> torch.Tensor:
-    """Return the log-probability of each target, (positions,), in nats, as fp32, with its gradient.
-
-    The logits of a block are computed anew in the backward pass, as in :func:`blocked_distillation`.
-
-    Args:
-        states: (positions, d_model), the decoder's output at real targets.
-        head: from states to logits.
-        labels: (positions,), no ignored ones.
-    """
-    block = BLOCK.get(kind_of(states), GPU_BLOCK)
-    parts = [slice(start, start + block) for start in range(0, states.shape[0], block)]
-    return torch.cat([checkpoint(_likely, states[p], head, labels[p], use_reentrant=False) for p in parts])
-
-
-def _likely(states: torch.Tensor, head: nn.Module, labels: torch.Tensor) -> torch.Tensor:
-    return -cross_entropy(head(states).float(), labels, reduction="none")
-
-
 def _distilled(
     states: torch.Tensor, head: nn.Module, labels: torch.Tensor, teacher_states: torch.Tensor, soft: Soft
 ) -> torch.Tensor:

@@ -33,7 +33,7 @@ class Packed:
     soft: Soft | None = None
     """What a teacher expects, where there is one."""
     contrast: Contrast | None = None
-    """Wrong summaries of the same dialogues, where the loss reads them."""
+    """Where the summaries could go wrong, where the loss reads that."""
 
     @property
     def encoder(self) -> Segments:

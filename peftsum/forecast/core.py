@@ -16,8 +16,6 @@ from peftsum.forecast.workload import Lengths, Workload, validation_batches, wor
 from peftsum.recipe import Recipe
 from peftsum.units import format_bytes
 
-UNCOUNTED = {"distill": "its teacher takes", "contrastive": "the decoder's pass over wrong summaries takes"}
-
 
 def forecast(
     recipe: Recipe, target: Target, workload: Workload | None = None, *, timing_s: float = BUDGET_S
@@ -35,13 +33,12 @@ def forecast(
         HubError: the base's sizes are not shipped here, and the Hub cannot be reached.
         RecipeError: the method does not fit the base.
         DataError: the recipe's data is not there or has bad rows.
-        UsageError: its objective computes what is not counted: a teacher, or wrong summaries.
+        UsageError: it has a teacher, whose weights and forward pass are not counted.
     """
-    kind = recipe.train.objective.kind
-    if kind in UNCOUNTED:
+    if recipe.train.objective.kind == "distill":
         raise UsageError(
-            f"train.objective: {kind} is not forecast: {UNCOUNTED[kind]} memory and time, too",
-            hint="--set train.objective.kind=plain forecasts the rest",
+            f"train.objective: {recipe.train.objective.kind} is not forecast: its teacher takes memory and time, too",
+            hint="--set train.objective.kind=plain forecasts the rest; add the teacher's weights and its forward pass",
         )
     if workload is None:
         plain = base_config(recipe.model)[0].model_type == "t5"
