@@ -189,6 +189,16 @@ ARMS = {
         ["train.learning_rate=3e-3", "method.rank=256", "method.alpha=256", HEAD],
         "LoRA r256, alpha 256, 3e-3, output layer too",
     ),
+    "head-plus-1e-3": Arm(
+        LORA,
+        ["train.learning_rate=1e-3", "train.lora_plus=4", "method.rank=64", "method.alpha=64", HEAD],
+        "LoRA+ r64, 1e-3, B 4 times, output layer too",
+    ),
+    "head-256-1e-3": Arm(
+        LORA,
+        ["train.learning_rate=1e-3", "method.rank=256", "method.alpha=256", HEAD],
+        "LoRA r256, alpha 256, 1e-3, output layer too",
+    ),
     "head-plus-128": Arm(
         LORA,
         ["train.learning_rate=1.5e-3", "train.lora_plus=4", "method.rank=128", "method.alpha=128", HEAD],
