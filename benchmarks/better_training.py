@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the peftsum of this checkout
 
 from better.arms import ARMS, Setting, run_arm  # noqa: E402
-from better.pairs import arm_pairs, print_pairs  # noqa: E402
+from better.pairs import arm_pairs, pair_tests, print_pairs  # noqa: E402
 from better.table import arm_rows, compare_arms, print_table  # noqa: E402
 
 from peftsum.cost.machine import describe_machine  # noqa: E402
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tests = compare_arms(rows, options.against)
     print_table(rows, tests)
     pairs = {name: arm_pairs(name, options.seeds, setting) for name in names} if options.pairs else {}
-    print_pairs(pairs)
+    print_pairs(pairs, options.against)
     if options.json:
         document: dict[str, Any] = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -73,7 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "data": f"{options.data} ({options.split})",
             "arms": [row.as_json() for row in rows],
             "tests": tests,
-            "pairs": pairs,
+            "pairs": {
+                name: {kind: wins.mean(axis=1).tolist() for kind, wins in of_kind.items()}
+                for name, of_kind in pairs.items()
+            },
+            "pair_tests": pair_tests(pairs, options.against),
         }
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 

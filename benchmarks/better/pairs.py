@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from better.arms import ARMS, Setting
 from better.views import TRAINING_ONLY, VIEWS
 from peftsum.artifacts import write_text
@@ -19,6 +22,7 @@ from peftsum.corruption import corruptions
 from peftsum.data import load_split
 from peftsum.generate import Summarizer
 from peftsum.likelihood import token_log_likelihoods
+from peftsum.metrics.paired import holm, randomization_p_values
 from peftsum.objective import Corruption
 from peftsum.recipe import Data
 from peftsum.speakers import speaker_view
@@ -61,21 +65,38 @@ def judge_pairs(view: str | None, source: str, split: str, run: Path) -> dict[st
     return found
 
 
-def arm_pairs(name: str, seeds: Sequence[int], setting: Setting) -> dict[str, list[float]]:
-    """Return by kind the share of pairs of which the reference is the likelier one, a number a seed."""
+def arm_pairs(name: str, seeds: Sequence[int], setting: Setting) -> dict[str, NDArray[np.float64]]:
+    """Return by kind, (seeds, pairs): 1 where the reference is the likelier one."""
     found = [judge_pairs(ARMS[name].view, setting.data, setting.split, setting.folder(name, seed)) for seed in seeds]
-    return {kind: [sum(lead > 0 for lead in of_seed[kind]) / len(of_seed[kind]) for of_seed in found] for kind in KINDS}
+    return {kind: np.asarray([np.asarray(of_seed[kind]) > 0 for of_seed in found], dtype=float) for kind in KINDS}
 
 
-def print_pairs(pairs: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Print a row an arm, in per cent: the mean over seeds, their range in brackets."""
+def pair_tests(pairs: Mapping[str, Mapping[str, NDArray[np.float64]]], against: str) -> dict[str, dict[str, float]]:
+    """Return an arm and a kind to the corrected p of its difference to an arm, all of them one family."""
+    others = [name for name in pairs if name != against]
+    if against not in pairs or not others:
+        return {}
+    asked = [(name, kind) for name in others for kind in KINDS]
+    raw = [
+        float(randomization_p_values((pairs[name][kind].mean(0) - pairs[against][kind].mean(0))[:, None])[0])
+        for name, kind in asked
+    ]
+    found: dict[str, dict[str, float]] = {name: {} for name in others}
+    for (name, kind), p in zip(asked, holm(raw), strict=True):
+        found[name][kind] = float(p)
+    return found
+
+
+def print_pairs(pairs: Mapping[str, Mapping[str, NDArray[np.float64]]], against: str) -> None:
+    """Print a row an arm, in per cent: the mean over seeds, their range in brackets, and p."""
     if not pairs:
         return
+    tests = pair_tests(pairs, against)
     print(f"\n| arm | {' | '.join(KINDS)} |\n|---|{'---|' * len(KINDS)}")
     for name, of_kind in pairs.items():
-        cells = [
-            f"{100 * sum(of_kind[kind]) / len(of_kind[kind]):.1f} ({100 * min(of_kind[kind]):.1f} to "
-            f"{100 * max(of_kind[kind]):.1f})"
-            for kind in KINDS
-        ]
+        cells = []
+        for kind in KINDS:
+            of_seeds = 100 * of_kind[kind].mean(axis=1)
+            p = f", p {tests[name][kind]:.3f}" if name in tests else ""
+            cells.append(f"{of_seeds.mean():.1f} ({of_seeds.min():.1f} to {of_seeds.max():.1f}){p}")
         print(f"| {ARMS[name].about} | {' | '.join(cells)} |")
