@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftsum.batching import Encoded
+from peftsum.exceptions import RecipeError
 from peftsum.methods import Lora
 from peftsum.model import load_base
 from peftsum.optimization import build_optimizer, plan_steps, rate_course, summed_loss
 from peftsum.recipe import Model, Train
+from peftsum.recipe_file import parse_recipe
 
 schedules = st.sampled_from(["linear", "cosine", "constant"])
 
@@ -61,6 +63,8 @@ def test_b_learns_at_its_own_rate(byte_base: Path) -> None:
     rates = {n: rate_of[id(p)] for n, p in model.named_parameters() if p.requires_grad}
     assert rates == {name: 0.4 if ".lora_B." in name else 0.1 for name in rates}
     assert any("lm_head.lora_B" in name for name in rates)
+    with pytest.raises(RecipeError, match=r"train.lora_plus needs method.kind: lora"):
+        parse_recipe("name: a\nmethod: {kind: full}\ntrain: {lora_plus: 4}\n")
 
 
 @given(
