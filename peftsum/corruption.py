@@ -125,17 +125,12 @@ def _turn_round(summary: str, dialogue: DialogueReading, rng: random.Random) -> 
         *(_with(summary, m, f"{m[1] or ('will' if m[2] else 'can')} ") for m in DENIED.finditer(summary)),
         *(_with(summary, m, m[1]) for m in DENIED_VERB.finditer(summary)),  # "does help", which stays a sentence
     ]
+    made = made or [_with(summary, m, f"{m[1]} not ") for m in AFFIRMED.finditer(summary)]
     if not made:
-        made = [_with(summary, m, f"{m[1]} not ") for m in AFFIRMED.finditer(summary)]
-    made = (
-        made
-        or [
-            _with(summary, m, f"doesn't {_plain_form(m[1])}")
-            for m in VERB.finditer(summary)
-            if m[1] not in NOUNS_AND_OTHERS and not m[1].endswith("ss")
-        ][:1]
-    )  # the first is the verb of the main clause, as a rule; later ones may be nouns
-    return str(rng.choice(made)) if made else None
+        verbs = (m for m in VERB.finditer(summary) if m[1] not in NOUNS_AND_OTHERS and not m[1].endswith("ss"))
+        first = next(verbs, None)  # the verb of the main clause, as a rule; later ones may be nouns
+        return first and _with(summary, first, f"doesn't {_plain_form(first[1])}")
+    return rng.choice(made)
 
 
 def _plain_form(verb: str) -> str:
