@@ -28,8 +28,6 @@ class Encoded:
     target: list[int]
     source_cut: bool = False
     target_cut: bool = False
-    wrong: tuple[list[int], ...] = ()
-    """Targets that say something wrong, one for each kind of error that has a place in the good one."""
 
 
 def encode_source(
@@ -83,17 +81,13 @@ def encode(
     for example in examples:
         view = speaker_view(example.dialogue, prompt.speakers)
         source, source_cut = encode_source(tokenizer, prompt, view.dialogue, max_source_tokens)
-        target, target_cut = encode_target(tokenizer, view.write(example.references[0]), max_target_tokens)
+        summary = view.write(example.references[0])
+        target: list[int] = tokenizer(text_target=summary, verbose=False)["input_ids"]
+        target_cut = len(target) > max_target_tokens
+        if target_cut:
+            target = [*target[: max_target_tokens - 1], target[-1]]  # the end-of-sequence token stays
         encoded.append(Encoded(source, target, source_cut, target_cut))
     return encoded
-
-
-def encode_target(tokenizer: PreTrainedTokenizerBase, summary: str, limit: int) -> tuple[list[int], bool]:
-    """Return the token ids of a summary, and whether it was cut."""
-    target: list[int] = tokenizer(text_target=summary, verbose=False)["input_ids"]
-    if len(target) <= limit:
-        return target, False
-    return [*target[: limit - 1], target[-1]], True  # the end-of-sequence token stays
 
 
 def token_budget_batches(lengths: Sequence[tuple[int, int]], budget: int) -> list[list[int]]:

@@ -27,7 +27,7 @@ from peftsum.progress import Task, task
 from peftsum.ranks import Ranks, everywhere, share
 from peftsum.sharding import check_sharding, clip, gathered, local, prepare_for, synchronising
 from peftsum.storing import Store
-from peftsum.teaching import open_aside
+from peftsum.teaching import open_teacher
 from peftsum.training_model import TrainingModel
 from peftsum.validation import validate
 
@@ -84,7 +84,7 @@ def fit(
     started = time.perf_counter() - position.wall_s
     steps = [] if _patience_over(position, settings.patience) else prepared.steps[position.step :]
     cache = _encoder_cache(training, base, prepared, run_dir, ranks) if steps else None
-    aside = open_aside(recipe, base, str(accelerator.device)) if steps else None
+    teacher = open_teacher(recipe, base, str(accelerator.device)) if steps else None
     losses = position.unlogged_losses
     model.train()
     with (
@@ -99,7 +99,7 @@ def fit(
                 mine, weight = _share(batch, prepared, ranks)
                 with synchronising(accelerator, training_model, last=number == len(step)):
                     examples, states = [prepared.examples[i] for i in mine], cache.states(mine) if cache else None
-                    inputs = training.batch(examples, accelerator.device, states, aside)
+                    inputs = training.batch(examples, accelerator.device, states, teacher)
                     part = training_model(inputs) * (weight / target_tokens)
                     accelerator.backward(part * ranks.count)  # gradients are averaged over the ranks
                 loss += part.item()

@@ -32,29 +32,6 @@ class Distill(Section):
     """Above 1 the teacher's unlikely words count for more."""
 
 
-Corruption = Literal["speakers", "numbers", "negation", "dropped"]
+OBJECTIVES: Registry[type[Section]] = Registry("objective", {"plain": Plain, "distill": Distill})
 
-
-class Contrastive(Section):
-    """Cross-entropy and, beside it, a margin between the good summary and the same one made wrong, where they part.
-
-    At the first token in which a wrong summary differs, ``weight max(0, margin - (log p(good token) - log p(wrong
-    token)))`` is added, for each kind of error that has a place in the summary. Both follow the same words, so that
-    this takes no pass of the decoder.
-    """
-
-    kind: Literal["contrastive"] = "contrastive"
-    corruptions: list[Corruption] = Field(["speakers", "numbers", "negation", "dropped"], min_length=1)
-    """What is wrong: speakers exchanged, a number, day or month changed, a clause denied or its denial taken away, a
-    sentence or clause left out."""
-    weight: float = Field(1.0, gt=0)
-    """Of the margin in the loss."""
-    margin: float = Field(3.0, gt=0)
-    """In nats; a wrong token that is less likely by more than that adds nothing."""
-
-
-OBJECTIVES: Registry[type[Section]] = Registry(
-    "objective", {"plain": Plain, "distill": Distill, "contrastive": Contrastive}
-)
-
-Objective = Annotated[Plain | Distill | Contrastive, Field(discriminator="kind")]
+Objective = Annotated[Plain | Distill, Field(discriminator="kind")]

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from peftsum.batching import Encoded, encode, encode_target
-from peftsum.corruption import corruptions
+from peftsum.batching import Encoded, encode
 from peftsum.data import Example, Split, load_training_splits
 from peftsum.exceptions import RecipeError
 from peftsum.model import default_device, is_plain_t5, load_tokenizer
-from peftsum.objective import Contrastive
 from peftsum.optimization import plan_steps
 from peftsum.recipe import Recipe
-from peftsum.speakers import speaker_view
 from peftsum.teaching import check_teacher
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 VALIDATIONS = 4  # in a run, where the recipe does not say
 
@@ -68,40 +61,8 @@ def prepare(recipe: Recipe) -> Prepared:
         "max_target_tokens": recipe.data.max_target_tokens,
     }
     examples = encode(train_split.examples, tokenizer, recipe.prompt, **limits)
-    if isinstance(recipe.train.objective, Contrastive):
-        examples = _with_wrong_ones(examples, train_split, tokenizer, recipe, recipe.train.objective)
     encoded_checks = encode(checks, tokenizer, recipe.prompt, **limits)
     return Prepared(recipe, train_split, examples, checks, encoded_checks)
-
-
-def _with_wrong_ones(
-    examples: Sequence[Encoded],
-    split: Split,
-    tokenizer: PreTrainedTokenizerBase,
-    recipe: Recipe,
-    objective: Contrastive,
-) -> list[Encoded]:
-    """Return the examples with wrong targets beside the good one.
-
-    Raises:
-        RecipeError: no summary has a place for such an error.
-    """
-    found = []
-    for encoded, example in zip(examples, split.examples, strict=True):
-        texts = corruptions(
-            example.references[0], example.dialogue, objective.corruptions, recipe.train.seed, example.id
-        ).values()
-        view = speaker_view(example.dialogue, recipe.prompt.speakers)
-        wrong = [encode_target(tokenizer, view.write(text), recipe.data.max_target_tokens)[0] for text in texts]
-        # a cut may have taken the error away
-        found.append(replace(encoded, wrong=tuple(target for target in wrong if target != encoded.target)))
-    if not any(encoded.wrong for encoded in found):
-        raise RecipeError(
-            f"train.objective.corruptions: no training summary of {split.source} has a place for "
-            f"{' or '.join(objective.corruptions)}",
-            hint="name more kinds (speakers, numbers, negation, dropped), or take kind: plain",
-        )
-    return found
 
 
 def describe_plan(prepared: Prepared) -> dict[str, str | int | float]:

@@ -10,11 +10,11 @@ from peftsum.adapters import is_adapter, read_adapter_record
 from peftsum.artifacts import is_run
 from peftsum.exceptions import RecipeError
 from peftsum.model import Base, base_revision, load_base, load_tokenizer, local_folder
-from peftsum.objective import Contrastive, Distill
+from peftsum.objective import Distill
 from peftsum.recipe import Model, Recipe
 
 if TYPE_CHECKING:
-    from peftsum.training_model import Contraster, Teacher
+    from peftsum.training_model import Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +70,13 @@ def teacher_revision(recipe: Recipe) -> str | None:
     return base_revision(tuned_model(objective.teacher, "train.objective.teacher"))
 
 
-def open_aside(recipe: Recipe, base: Base, device: str) -> Teacher | Contraster | None:
-    """Return what the loss of a recipe reads beside the references: a teacher, loaded, or wrong summaries; or None."""
-    from peftsum.training_model import Contraster, Teacher
-
+def open_teacher(recipe: Recipe, base: Base, device: str) -> Teacher | None:
+    """Return the teacher of a recipe, loaded, or None where it has none."""
     objective = recipe.train.objective
-    if isinstance(objective, Contrastive):
-        return Contraster(objective.weight, objective.margin)
     if not isinstance(objective, Distill):
         return None
+    from peftsum.training_model import Teacher
+
     model = tuned_model(objective.teacher, "train.objective.teacher")
     section = model.model_copy(update={"precision": recipe.model.precision, "attention": recipe.model.attention})
     loaded = load_base(section, frozen=True, device=device, dropout=0.0)

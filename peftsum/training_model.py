@@ -13,7 +13,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from peftsum.batching import IGNORED, Encoded, collate
 from peftsum.engine.attention import Layout
-from peftsum.engine.contrast import Contrast, contrastive_loss, partings
 from peftsum.engine.layers import exchange_layers, reads_packed
 from peftsum.engine.loss import Soft, blocked_cross_entropy, blocked_distillation
 from peftsum.engine.packing import Packed, pack
@@ -47,7 +46,7 @@ class TrainingModel(nn.Module):
         examples: Sequence[Encoded],
         device: torch.device | str,
         encoded: Sequence[torch.Tensor] | None = None,
-        aside: Teacher | Contraster | None = None,
+        teacher: Teacher | None = None,
     ) -> Packed | dict[str, Any]:
         """Return examples as the batch that :meth:`forward` reads, on the device.
 
@@ -55,18 +54,17 @@ class TrainingModel(nn.Module):
             examples: dialogues with their summaries.
             device: where the model is.
             encoded: the encoder's states of each dialogue, (source tokens, d_model), where they are known.
-            aside: what the loss reads beside the references, if anything.
+            teacher: whose expectations the loss reads, where there is one.
         """
-        beside = aside.beside(examples, device) if aside else {}
         if self.packs:
             packed = pack([e.source for e in examples], [e.target for e in examples], self.pad_token_id)
             packed = replace(packed, encoded=torch.cat(list(encoded)).unsqueeze(0) if encoded else None).to(device)
-            return replace(packed, **beside)
+            return replace(packed, soft=teacher.soften(examples, device)) if teacher else packed
         tensors = collate(examples, self.pad_token_id)
         if encoded:
             tensors["encoded"] = pad_sequence(list(encoded), batch_first=True)
         batch = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
-        return {**batch, **beside}
+        return {**batch, "soft": teacher.soften(examples, device)} if teacher else batch
 
     @property
     def encoder_width(self) -> int:
@@ -96,9 +94,9 @@ class TrainingModel(nn.Module):
             encoder.train(was_training)
 
     def forward(self, batch: Packed | dict[str, Any]) -> torch.Tensor:
-        """Return the loss summed over the batch's real target positions, in nats: with what stands beside, if any."""
-        soft, contrast = _of(batch, "soft"), _of(batch, "contrast")
-        if not isinstance(batch, Packed) and not self.engine.real_targets and soft is None and contrast is None:
+        """Return the loss summed over the batch's real target positions, in nats: with a teacher's share, if any."""
+        soft = batch.soft if isinstance(batch, Packed) else batch.get("soft")
+        if not isinstance(batch, Packed) and not self.engine.real_targets and soft is None:
             encoded = batch.get("encoded")
             inputs = {name: tensor for name, tensor in batch.items() if name not in {"labels", "encoded"}}
             known = (encoded,) if encoded is not None else None
@@ -107,8 +105,6 @@ class TrainingModel(nn.Module):
         states, labels = self.states(batch)
         if soft is not None:
             return blocked_distillation(states, self.head, labels, soft)
-        if contrast is not None:
-            return self._loss(states, labels) + contrastive_loss(states, self.head, labels, contrast)
         return self._loss(states, labels)
 
     @property
@@ -119,30 +115,26 @@ class TrainingModel(nn.Module):
 
     def states(self, batch: Packed | dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the head reads at the real targets, (positions, d_model), and the targets, (positions,)."""
-        base, encoded = t5_of(self.model), self._encoded(batch)
+        base = t5_of(self.model)
         if isinstance(batch, Packed):
-            layout = Layout(batch.decoder, batch.cross, self.engine.cheap_dropout)
+            cheap = self.engine.cheap_dropout
+            encoded = batch.encoded
+            if encoded is None:
+                encoded = _run(base.encoder, batch.source, Layout(batch.encoder, cheap_dropout=cheap))
+            layout = Layout(batch.decoder, batch.cross, cheap)
             return _scaled(base, _run(base.decoder, batch.decoder_input, layout, encoded).squeeze(0)), batch.labels
         labels = batch["labels"]  # (batch, target_len), -100 = ignored
+        encoded, mask = batch.get("encoded"), batch["attention_mask"]
+        if encoded is None:
+            encoded = base.encoder(batch["input_ids"], attention_mask=mask).last_hidden_state
         states = base.decoder(
             batch["decoder_input_ids"],
             encoder_hidden_states=encoded,
-            encoder_attention_mask=batch["attention_mask"],
+            encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
         real = labels != IGNORED
         return _scaled(base, states[real]), labels[real]
-
-    def _encoded(self, batch: Packed | dict[str, Any]) -> torch.Tensor:
-        """Return the encoder's states of a batch: those it knows, or computed."""
-        known: torch.Tensor | None = _of(batch, "encoded")
-        if known is not None:
-            return known
-        encoder = t5_of(self.model).encoder
-        if isinstance(batch, Packed):
-            return _run(encoder, batch.source, Layout(batch.encoder, cheap_dropout=self.engine.cheap_dropout))
-        states: torch.Tensor = encoder(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
-        return states
 
     def _loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the summed cross-entropy of (positions, d_model) against (positions,)."""
@@ -178,30 +170,10 @@ class Teacher:
         self._weight, self._temperature = weight, temperature
 
     @torch.no_grad()
-    def beside(self, examples: Sequence[Encoded], device: torch.device | str) -> dict[str, Any]:
-        """Return what the teacher expects at the targets of these examples, as a part of the batch."""
+    def soften(self, examples: Sequence[Encoded], device: torch.device | str) -> Soft:
+        """Return what the teacher expects at the targets of these examples."""
         states, _ = self._training.states(self._training.batch(examples, device))
-        return {"soft": Soft(states, self._training.head, self._weight, self._temperature)}
-
-
-class Contraster:
-    """Says where the summaries of a batch could go wrong.
-
-    Args:
-        weight: of the margin in the loss.
-        margin: in nats.
-    """
-
-    def __init__(self, weight: float, margin: float) -> None:
-        self._weight, self._margin = weight, margin
-
-    def beside(self, examples: Sequence[Encoded], device: torch.device | str) -> dict[str, Any]:
-        """Return where the wrong summaries of these examples part from the good ones, as a part of the batch."""
-        positions, wrong = partings([e.target for e in examples], [e.wrong for e in examples])
-        if not positions:
-            return {}
-        places, tokens = (torch.tensor(values, dtype=torch.long, device=device) for values in (positions, wrong))
-        return {"contrast": Contrast(places, tokens, self._weight, self._margin)}
+        return Soft(states, self._training.head, self._weight, self._temperature)
 
 
 def checkpoint_gradients(model: PreTrainedModel) -> None:
@@ -215,11 +187,6 @@ def checkpoint_gradients(model: PreTrainedModel) -> None:
 def t5_of(model: PreTrainedModel) -> Any:
     """Return the T5 itself, without peft's wrapping."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _of(batch: Packed | dict[str, Any], part: str) -> Any:
-    """Return a part that a batch may have, or None."""
-    return getattr(batch, part) if isinstance(batch, Packed) else batch.get(part)
 
 
 def _scaled(base: Any, states: torch.Tensor) -> torch.Tensor:

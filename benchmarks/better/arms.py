@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from better.contrast import contrasted
 from better.oversampling import write_oversampled
 from better.views import restore, write_view
 from peftsum import evaluate, load_recipe, score, train
@@ -52,6 +54,8 @@ class Arm:
     """How the dialogues are rewritten, see ``views.py``."""
     after_teacher: bool = False
     """Trained for the teacher's steps and as many more as the others: what one who has a teacher could do instead."""
+    contrast: tuple[float, float] | None = None
+    """Weight and margin of the term for wrong summaries, see ``contrast.py``."""
     weighed_by: str | None = None
     """An arm whose run of the same seed says which training dialogues stand twice, see ``oversampling.py``."""
     standard: bool = False
@@ -116,9 +120,9 @@ ARMS = {
             "method.alpha=64",
             HEAD,
             "prompt.speakers=normalised",
-            "train.objective={{kind: contrastive}}",
         ],
         "LoRA+ r64, 1.5e-3, B 4 times, output layer too, prompt.speakers: normalised, contrastive",
+        contrast=(1.0, 3.0),
     ),
     "marked": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, turns numbered", view="marked"),
     "swapped": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, speakers exchanged at random", view="swapped"),
@@ -142,9 +146,9 @@ ARMS = {
             "method.rank=64",
             "method.alpha=64",
             HEAD,
-            "train.objective={{kind: contrastive}}",
         ],
         "LoRA r64 from full, output layer too, contrastive",
+        contrast=(1.0, 3.0),
     ),
     "start-256": Arm(
         LORA,
@@ -162,13 +166,12 @@ ARMS = {
         ["train.learning_rate=1.5e-3", "method.rank=64", "method.alpha=16", "method.rslora=true"],
         "rsLoRA r64, 1.5e-3",
     ),
-    "contrast": Arm(
-        LORA, ["train.learning_rate=3e-3", "train.objective={{kind: contrastive}}"], "LoRA r16, contrastive"
-    ),
+    "contrast": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, contrastive", contrast=(1.0, 3.0)),
     "contrast-strong": Arm(
         LORA,
-        ["train.learning_rate=3e-3", "train.objective={{kind: contrastive, weight: 3.0, margin: 5.0}}"],
+        ["train.learning_rate=3e-3"],
         "LoRA r16, contrastive, weight 3, margin 5",
+        contrast=(3.0, 5.0),
     ),
     "oversampled": Arm(
         LORA, ["train.learning_rate=3e-3"], "LoRA r16, what plain gets most wrong twice", weighed_by="plain"
@@ -265,7 +268,9 @@ def run_arm(name: str, seed: int, setting: Setting) -> Evaluation:
         run_arm(arm.weighed_by, seed, setting)
         weighed = setting.out / "data" / f"{Path(setting.data).name}-weighed-{seed}"
         changes.append(f"data.source={write_oversampled(setting.data, setting.folder(arm.weighed_by, seed), weighed)}")
-    train(load_recipe(ROOT / arm.recipe, changes), folder, setting.out / "adapters" / folder.name, resume=None)
+    recipe = load_recipe(ROOT / arm.recipe, changes)
+    with contrasted(recipe, *arm.contrast) if arm.contrast else nullcontext():
+        train(recipe, folder, setting.out / "adapters" / folder.name, resume=None)
     evaluation = evaluate(folder, data, setting.split)
     if arm.view is None:
         return evaluation

@@ -9,26 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from better.arms import ARMS, Setting
+from better.corruption import KINDS, corruptions
 from better.views import TRAINING_ONLY, VIEWS
 from peftsum.artifacts import write_text
 from peftsum.batching import Encoded
-from peftsum.corruption import corruptions
 from peftsum.data import load_split
 from peftsum.generate import Summarizer
 from peftsum.likelihood import token_log_likelihoods
 from peftsum.metrics.paired import holm, randomization_p_values
-from peftsum.objective import Corruption
 from peftsum.recipe import Data
 from peftsum.speakers import speaker_view
 from peftsum.targets import resolve_target
 
-KINDS: Sequence[Corruption] = get_args(Corruption)
 PAIRS = "pairs.json"
 SEED = 1  # other errors than any training of this benchmark sees
 

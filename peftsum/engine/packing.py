@@ -12,7 +12,6 @@ from peftsum.engine.segments import Segments
 if TYPE_CHECKING:
     import torch
 
-    from peftsum.engine.contrast import Contrast
     from peftsum.engine.loss import Soft
 
 
@@ -32,8 +31,6 @@ class Packed:
     """(1, source tokens, d_model): the encoder's states where they are known, and it need not run."""
     soft: Soft | None = None
     """What a teacher expects, where there is one."""
-    contrast: Contrast | None = None
-    """Where the summaries could go wrong, where the loss reads that."""
 
     @property
     def encoder(self) -> Segments:

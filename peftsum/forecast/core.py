@@ -35,7 +35,7 @@ def forecast(
         DataError: the recipe's data is not there or has bad rows.
         UsageError: it has a teacher, whose weights and forward pass are not counted.
     """
-    if recipe.train.objective.kind == "distill":
+    if recipe.train.objective.kind != "plain":
         raise UsageError(
             f"train.objective: {recipe.train.objective.kind} is not forecast: its teacher takes memory and time, too",
             hint="--set train.objective.kind=plain forecasts the rest; add the teacher's weights and its forward pass",

@@ -14,9 +14,7 @@ from collections.abc import Callable, Sequence
 
 from peftsum.metrics.errors.exchange import exchanged
 from peftsum.metrics.errors.readings import DialogueReading
-from peftsum.objective import Corruption
 from peftsum.redaction.words import ROLES, TITLES
-from peftsum.registry import Registry
 
 NUMBER = re.compile(r"(?<![\w#])\d+(?:[.:,]\d+)*(?![\d#])")
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
@@ -39,7 +37,7 @@ CLAUSE = re.compile(r"(?:[,;:]| and| but| because| since| so that) ")
 LEAST_WORDS = 3  # of a clause that is dropped, and of what must be left
 
 
-def corrupt(summary: str, dialogue: str | DialogueReading, kind: Corruption, rng: random.Random) -> str | None:
+def corrupt(summary: str, dialogue: str | DialogueReading, kind: str, rng: random.Random) -> str | None:
     """Return a summary with one error of a kind, or None where there is no place for it.
 
     Args:
@@ -53,9 +51,7 @@ def corrupt(summary: str, dialogue: str | DialogueReading, kind: Corruption, rng
     return made if made is not None and made != summary else None
 
 
-def corruptions(
-    summary: str, dialogue: str, kinds: Sequence[Corruption], seed: int, identity: str
-) -> dict[Corruption, str]:
+def corruptions(summary: str, dialogue: str, kinds: Sequence[str], seed: int, identity: str) -> dict[str, str]:
     """Return a summary made wrong, once for each kind that has a place in it; the same for the same seed and id."""
     reading = DialogueReading(dialogue)
     made = {kind: corrupt(summary, reading, kind, random.Random(f"{seed}-{identity}-{kind}")) for kind in kinds}
@@ -158,12 +154,10 @@ def _with(text: str, match: re.Match[str], replacement: str) -> str:
     return text[: match.start()] + replacement + text[match.end() :]
 
 
-CORRUPTIONS: Registry[Callable[[str, DialogueReading, random.Random], str | None]] = Registry(
-    "corruption",
-    {
-        "speakers": _exchange_speakers,
-        "numbers": _change_number,
-        "negation": _turn_round,
-        "dropped": _drop_fact,
-    },
-)
+CORRUPTIONS: dict[str, Callable[[str, DialogueReading, random.Random], str | None]] = {
+    "speakers": _exchange_speakers,
+    "numbers": _change_number,
+    "negation": _turn_round,
+    "dropped": _drop_fact,
+}
+KINDS = tuple(CORRUPTIONS)
