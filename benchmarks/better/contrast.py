@@ -2,8 +2,8 @@
 
 It is no option of peftsum, since it cost ROUGE in a training of some length; see ``docs/better-training.md``. At the
 first token in which a wrong summary differs both follow the same words, so that the decoder's states for the good one
-serve both: ``weight max(0, margin - (log p(good token) - log p(wrong token)))`` is added to the cross-entropy, for each kind
-of error that has a place in the summary. ``contrasted`` puts that into peftsum's training model for a while.
+serve both: ``weight max(0, margin - (log p(good token) - log p(wrong token)))`` is added to the cross-entropy, for each
+kind of error that has a place in the summary. ``contrasted`` puts that into peftsum's training model for a while.
 """
 
 from __future__ import annotations
