@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the peftsum of this checkout
 
 from better.arms import ARMS, Setting, run_arm  # noqa: E402
+from better.naming import MEASURES, arm_naming, print_naming  # noqa: E402
 from better.pairs import arm_pairs, pair_tests, print_pairs  # noqa: E402
 from better.table import arm_rows, compare_arms, print_table  # noqa: E402
 
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = arm_rows(names, options.seeds, setting)
     tests = compare_arms(rows, options.against)
     print_table(rows, tests)
+    naming = {name: arm_naming(name, options.seeds, setting) for name in names}
+    print_naming(naming, options.against)
     pairs = {name: arm_pairs(name, options.seeds, setting) for name in names} if options.pairs else {}
     print_pairs(pairs, options.against)
     if options.json:
@@ -73,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "data": f"{options.data} ({options.split})",
             "arms": [row.as_json() for row in rows],
             "tests": tests,
+            "naming": {
+                name: dict(zip(MEASURES, v.mean(axis=(0, 1)).tolist(), strict=True)) for name, v in naming.items()
+            },
             "pairs": {
                 name: {kind: wins.mean(axis=1).tolist() for kind, wins in of_kind.items()}
                 for name, of_kind in pairs.items()

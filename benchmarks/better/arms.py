@@ -74,11 +74,8 @@ ARMS = {
         LORA,
         ["train.learning_rate=3e-3", "train.objective={{kind: distill, teacher: {teacher}}}"],
         "LoRA r16 taught by full",
-        standard=True,
     ),
-    "start": Arm(
-        LORA, ["train.learning_rate=1.5e-3", "train.start_from={teacher}"], "LoRA r16 from full", standard=True
-    ),
+    "start": Arm(LORA, ["train.learning_rate=1.5e-3", "train.start_from={teacher}"], "LoRA r16 from full"),
     "start-distill": Arm(
         LORA,
         [
@@ -87,7 +84,6 @@ ARMS = {
             "train.objective={{kind: distill, teacher: {teacher}}}",
         ],
         "LoRA r16 from full and taught by it",
-        standard=True,
     ),
     "head": Arm(
         LORA,
@@ -96,7 +92,10 @@ ARMS = {
     ),
     "normalised": Arm(LORA, ["train.learning_rate=3e-3"], "LoRA r16, speakers normalised", view="normalised"),
     "speakers": Arm(
-        LORA, ["train.learning_rate=3e-3", "prompt.speakers=normalised"], "LoRA r16, prompt.speakers: normalised"
+        LORA,
+        ["train.learning_rate=3e-3", "prompt.speakers=normalised"],
+        "LoRA r16, prompt.speakers: normalised",
+        standard=True,
     ),
     "speakers-full": Arm(FULL, ["prompt.speakers=normalised"], "full fine-tune at 1e-3, prompt.speakers: normalised"),
     "speakers-head-plus": Arm(
@@ -110,6 +109,7 @@ ARMS = {
             "prompt.speakers=normalised",
         ],
         "LoRA+ r64, 1.5e-3, B 4 times, output layer too, prompt.speakers: normalised",
+        standard=True,
     ),
     "speakers-head-plus-contrast": Arm(
         LORA,
@@ -234,6 +234,7 @@ ARMS = {
         LORA,
         ["train.learning_rate=1.5e-3", "train.lora_plus=4", "method.rank=64", "method.alpha=64", HEAD],
         "LoRA+ r64, 1.5e-3, B 4 times, output layer too",
+        standard=True,
     ),
 }
 

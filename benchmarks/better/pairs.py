@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from better.arms import ARMS, Setting
 from better.corruption import KINDS, corruptions
+from better.table import shown_p
 from better.views import TRAINING_ONLY, VIEWS
 from peftsum.artifacts import write_text
 from peftsum.batching import Encoded
@@ -95,6 +96,6 @@ def print_pairs(pairs: Mapping[str, Mapping[str, NDArray[np.float64]]], against:
         cells = []
         for kind in KINDS:
             of_seeds = 100 * of_kind[kind].mean(axis=1)
-            p = f", p {tests[name][kind]:.3f}" if name in tests else ""
+            p = f", p {shown_p(tests[name][kind])}" if name in tests else ""
             cells.append(f"{of_seeds.mean():.1f} ({of_seeds.min():.1f} to {of_seeds.max():.1f}){p}")
         print(f"| {ARMS[name].about} | {' | '.join(cells)} |")
