@@ -111,6 +111,17 @@ ARMS = {
         "LoRA+ r64, 1.5e-3, B 4 times, output layer too, prompt.speakers: normalised",
         standard=True,
     ),
+    "speakers-head-256": Arm(
+        LORA,
+        [
+            "train.learning_rate=1e-3",
+            "method.rank=256",
+            "method.alpha=256",
+            HEAD,
+            "prompt.speakers=normalised",
+        ],
+        "LoRA r256, alpha 256, 1e-3, output layer too, prompt.speakers: normalised",
+    ),
     "speakers-head-plus-contrast": Arm(
         LORA,
         [
