@@ -52,7 +52,7 @@ def update_of_model(
     """
     import torch
 
-    exact = tuned.model_copy(update={"precision": "fp32"})  # bf16 rounds a weight by as much as a fine-tune changes it
+    exact = tuned.model_copy(update={"precision": "fp32"})  # in bf16 the change would be rounded as the weight
     weights = dict(load_base(exact, frozen=True, device="cpu").model.named_parameters())
     own = dict(net.named_parameters())
     if {n: p.shape for n, p in weights.items()} != {n: p.shape for n, p in own.items()}:
