@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the peftsum of this checkout
 
 from better.arms import ARMS, Setting, run_arm  # noqa: E402
+from better.naming import MEASURES, arm_naming, print_naming  # noqa: E402
+from better.pairs import arm_pairs, pair_tests, print_pairs  # noqa: E402
 from better.table import arm_rows, compare_arms, print_table  # noqa: E402
 
 from peftsum.cost.machine import describe_machine  # noqa: E402
@@ -42,6 +44,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--teacher-steps", type=int, default=537, help="of the full fine-tune that teaches (one pass)")
     parser.add_argument("--data", default="builtin:dialogues", help="data source with train and validation splits")
     parser.add_argument("--split", default="test", help="split that is scored")
+    parser.add_argument("--pairs", action="store_true", help="also whether references are likelier than wrong ones")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps, one seed: does it run?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, figures and tests here")
     return parser.parse_args(arguments)
@@ -61,6 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = arm_rows(names, options.seeds, setting)
     tests = compare_arms(rows, options.against)
     print_table(rows, tests)
+    naming = {name: arm_naming(name, options.seeds, setting) for name in names}
+    print_naming(naming, options.against)
+    pairs = {name: arm_pairs(name, options.seeds, setting) for name in names} if options.pairs else {}
+    print_pairs(pairs, options.against)
     if options.json:
         document: dict[str, Any] = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,6 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "data": f"{options.data} ({options.split})",
             "arms": [row.as_json() for row in rows],
             "tests": tests,
+            "naming": {
+                name: dict(zip(MEASURES, v.mean(axis=(0, 1)).tolist(), strict=True)) for name, v in naming.items()
+            },
+            "pairs": {
+                name: {kind: wins.mean(axis=1).tolist() for kind, wins in of_kind.items()}
+                for name, of_kind in pairs.items()
+            },
+            "pair_tests": pair_tests(pairs, options.against),
         }
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 

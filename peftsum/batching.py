@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from peftsum.data import Example
 from peftsum.exceptions import RecipeError
 from peftsum.prompts import Prompt
+from peftsum.speakers import speaker_view
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ class Encoded:
 def encode_source(
     tokenizer: PreTrainedTokenizerBase, prompt: Prompt, dialogue: str, limit: int
 ) -> tuple[list[int], bool]:
-    """Return the token ids of a dialogue in its prompt, and whether the dialogue was cut.
+    """Return the token ids of a dialogue, as the model is to read it, in its prompt, and whether it was cut.
 
     Where it is too long the dialogue loses its end, and the words around it stay.
 
@@ -78,8 +79,10 @@ def encode(
     """Return the examples as token ids; the first reference is the target."""
     encoded = []
     for example in examples:
-        source, source_cut = encode_source(tokenizer, prompt, example.dialogue, max_source_tokens)
-        target: list[int] = tokenizer(text_target=example.references[0], verbose=False)["input_ids"]
+        view = speaker_view(example.dialogue, prompt.speakers)
+        source, source_cut = encode_source(tokenizer, prompt, view.dialogue, max_source_tokens)
+        summary = view.write(example.references[0])
+        target: list[int] = tokenizer(text_target=summary, verbose=False)["input_ids"]
         target_cut = len(target) > max_target_tokens
         if target_cut:
             target = [*target[: max_target_tokens - 1], target[-1]]  # the end-of-sequence token stays

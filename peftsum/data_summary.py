@@ -16,6 +16,7 @@ from peftsum.model import load_tokenizer
 from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Model, Recipe
 from peftsum.section import Record
+from peftsum.speakers import SpeakerView, speaker_view
 
 CHUNK = 1000  # texts tokenized at once
 
@@ -135,11 +136,15 @@ class _Counter:
         self._data = data
 
     def sources(self, examples: Sequence[Example]) -> TokenLengths:
-        texts = [self._prompt.render(e.dialogue) for e in examples]
+        texts = [self._prompt.render(self._view(e).dialogue) for e in examples]
         return _lengths(self._tokens(texts), self._data.max_source_tokens)
 
     def targets(self, examples: Sequence[Example]) -> TokenLengths:
-        return _lengths(self._tokens([e.references[0] for e in examples]), self._data.max_target_tokens)
+        texts = [self._view(e).write(e.references[0]) for e in examples]
+        return _lengths(self._tokens(texts), self._data.max_target_tokens)
+
+    def _view(self, example: Example) -> SpeakerView:
+        return speaker_view(example.dialogue, self._prompt.speakers)
 
     def _tokens(self, texts: Sequence[str]) -> list[int]:
         chunks = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))

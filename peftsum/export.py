@@ -23,6 +23,7 @@ from peftsum.metrics import score_texts
 from peftsum.model import local_folder, quiet_load
 from peftsum.recipe import Data, Generation
 from peftsum.section import Record
+from peftsum.speakers import speaker_view
 from peftsum.targets import Target, resolve_target
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def export_ctranslate2(
     written = original.write([e.dialogue for e in examples], **settings)
     translator = _Translator(out, original.tokenizer)
     texts = translator.summarize([w.source for w in written], resolved.generation)
+    views = [speaker_view(e.dialogue, resolved.prompt.speakers) for e in examples]
+    texts = [view.restore(text) for view, text in zip(views, texts, strict=True)]
     before, after = original.log_likelihoods(written), translator.log_likelihoods(written)
     differences = [abs(a - b) for a, b in zip(before, after, strict=True)]
     references = [e.references for e in examples]
@@ -204,10 +207,11 @@ class _Translator:
     def log_likelihoods(self, written: Sequence[Written]) -> list[float]:
         """Return the mean log-probability of a token of each text, its end included, in nats."""
         to_tokens, tokenizer = self._tokenizer.convert_ids_to_tokens, self._tokenizer
-        targets = [tokenizer(text_target=w.text, verbose=False)["input_ids"][:-1] for w in written]  # it adds the end
+        ids = [tokenizer(text_target=w.as_written, verbose=False)["input_ids"] for w in written]
+        targets = [each[:-1] for each in ids]  # it adds the end
         results = self._translator.score_batch(
             [to_tokens(w.source) for w in written],
-            [to_tokens(ids) for ids in targets],
+            [to_tokens(each) for each in targets],
             max_batch_size=BATCH_TOKENS,
             batch_type="tokens",
             max_input_length=0,

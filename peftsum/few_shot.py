@@ -21,6 +21,7 @@ from peftsum.leakage import find_leakage, words_said
 from peftsum.prompts import EXAMPLE_SEPARATOR, Prompt
 from peftsum.section import Record, Section
 from peftsum.similarity import TextIndex
+from peftsum.speakers import speaker_view
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -108,7 +109,7 @@ def make_prompt(
     """
     wording = prompt or Prompt()
     solved = [_at(train, index, "training") for index in in_context_indices]
-    return _join(wording, solved, wording.render(_at(test, test_index, "test").dialogue))
+    return _join(wording, solved, _question(wording, _at(test, test_index, "test")))
 
 
 def _at(examples: Sequence[Example], index: int, name: str) -> Example:
@@ -118,7 +119,16 @@ def _at(examples: Sequence[Example], index: int, name: str) -> Example:
 
 
 def _join(wording: Prompt, solved: Sequence[Example], question: str) -> str:
-    return EXAMPLE_SEPARATOR.join([*(wording.solve(e.dialogue, e.references[0]) for e in solved), question])
+    return EXAMPLE_SEPARATOR.join([*(_solved(wording, example) for example in solved), question])
+
+
+def _question(wording: Prompt, example: Example) -> str:
+    return wording.render(speaker_view(example.dialogue, wording.speakers).dialogue)
+
+
+def _solved(wording: Prompt, example: Example) -> str:
+    view = speaker_view(example.dialogue, wording.speakers)
+    return wording.solve(view.dialogue, view.write(example.references[0]))
 
 
 @dataclass
@@ -180,7 +190,8 @@ class FewShotPrompts:
                 )
 
     def _plain(self, wording: Prompt, example: Example) -> Sent:
-        text, ids, cut = render_within(self.tokenizer, wording, example.dialogue, self.limit)
+        dialogue = speaker_view(example.dialogue, wording.speakers).dialogue
+        text, ids, cut = render_within(self.tokenizer, wording, dialogue, self.limit)
         return Sent(id=example.id, text=text, tokens=len(ids), cut=cut)
 
     def _with_examples(self, wording: Prompt, few: FewShot, example: Example) -> Sent:
@@ -200,7 +211,7 @@ class FewShotPrompts:
             # the most alike one stands last
             tried = [candidate, *chosen] if few.choose == "similar" else [*chosen, candidate]
             solved = [self.train.examples[place] for place in tried]
-            text = _join(wording, solved, wording.render(example.dialogue))
+            text = _join(wording, solved, _question(wording, example))
             if (tokens := self._tokens(text)) <= self.limit:
                 chosen = tried
                 sent = Sent(id=example.id, text=text, tokens=tokens, examples=[e.id for e in solved])
@@ -210,7 +221,7 @@ class FewShotPrompts:
     def _lengths(self, wording: Prompt) -> list[int]:
         """Return the tokens of each training example solved, alone and without the end of the sequence."""
         if wording not in self._lengths_by_wording:
-            texts = [wording.solve(e.dialogue, e.references[0]) for e in self.train.examples]
+            texts = [_solved(wording, example) for example in self.train.examples]
             ids = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
             self._lengths_by_wording[wording] = [len(one) for one in ids]
         return self._lengths_by_wording[wording]

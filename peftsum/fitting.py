@@ -76,7 +76,7 @@ def fit(
     if engine.keep_memory:
         keep_freed_memory()
     training = TrainingModel(model, engine, accelerator.device.type, base.tokenizer.pad_token_id)
-    optimizer = build_optimizer(model.parameters(), settings, recipe.learning_rate)
+    optimizer = build_optimizer(model.named_parameters(), settings, recipe.learning_rate)
     schedule = _schedule(optimizer, prepared)
     training_model, optimizer = prepare_for(accelerator, training, optimizer)
     store = Store(run_dir, accelerator, ranks, model, training_model, optimizer, schedule)
@@ -204,6 +204,7 @@ def _validate(
                 prepared.encoded_checks,
                 prepared.recipe.generation,
                 settings.batch_tokens,
+                prepared.recipe.prompt.speakers,
             )
 
     # a sharded model computes only where all ranks do; all then take the main one's figures

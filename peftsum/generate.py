@@ -19,6 +19,7 @@ from peftsum.prompts import Prompt
 from peftsum.recipe import Data, Generation
 from peftsum.registry import nearest
 from peftsum.resident import ResidentAdapters
+from peftsum.speakers import speaker_view
 from peftsum.targets import Target, check_same_base, resolve_target
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ class Summarizer:
     ) -> list[list[int]]:
         """Return the token ids of dialogues in the adapter's prompt; a cut one is warned of."""
         prompt, limit = self._prompt_and_limit(self.target(adapter), prompt, max_source_tokens)
-        return encode_truncated(self._base.tokenizer, prompt, dialogues, limit)[0]
+        read = [speaker_view(dialogue, prompt.speakers).dialogue for dialogue in dialogues]
+        return encode_truncated(self._base.tokenizer, prompt, read, limit)[0]
 
     def summarize(
         self,
@@ -230,13 +232,14 @@ class Summarizer:
                     sources |= zip(own, self.encode(texts, name, prompt, max_source_tokens), strict=True)
             decoded = self._resident.decode([*sources.values()], [chosen[i] for i in sources], settings, title)
             for i, text in zip(sources, texts_of(self._base.tokenizer, decoded), strict=True):
-                found[i] = text
+                own_prompt, _ = self._prompt_and_limit(self.target(chosen[i]), prompt, max_source_tokens)
+                found[i] = speaker_view(dialogues[i], own_prompt.speakers).restore(text)
         return found
 
     def log_likelihoods(self, written: Sequence[Written], adapter: str | None = None) -> list[float]:
         """Return how likely the model finds each summary behind the prompt it was written from: nats a token, mean."""
         adapter = self.chosen(adapter)
-        targets = [self._base.tokenizer(text_target=w.text, verbose=False)["input_ids"] for w in written]
+        targets = [self._base.tokenizer(text_target=w.as_written, verbose=False)["input_ids"] for w in written]
         encoded = [Encoded(w.source, target) for w, target in zip(written, targets, strict=True)]
         with self._resident.active(adapter) as model:
             return token_log_likelihoods(model, self._base.tokenizer.pad_token_id, encoded)

@@ -21,6 +21,7 @@ from peftsum.metrics.errors.readings import DialogueReading
 from peftsum.metrics.words import sentences
 from peftsum.model import default_device
 from peftsum.progress import task
+from peftsum.speakers import speaker_view
 from peftsum.targets import resolve_target
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class ExchangeJudge:
         asked: list[tuple[int, tuple[str, str] | None]] = []
         for row, (dialogue, summary, source) in enumerate(zip(dialogues, summaries, sources, strict=True)):
             others = exchanged(summary, DialogueReading(dialogue))
+            view = speaker_view(dialogue, self._prompt.speakers)
             for pair, text in [(None, summary), *others] if others else []:
-                encoded.append(Encoded(source, tokenizer(text_target=text, verbose=False)["input_ids"]))
+                ids = tokenizer(text_target=view.write(text), verbose=False)["input_ids"]
+                encoded.append(Encoded(source, ids))
                 asked.append((row, pair))
         found = token_log_likelihoods(
             self._summarizer.model, tokenizer.pad_token_id, encoded, title="likelihood of exchanged speakers"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from peftsum.batching import encode_source
 from peftsum.prompts import Prompt
 from peftsum.recipe import Generation
+from peftsum.speakers import speaker_view
 from peftsum.splitting import Part, split_dialogue
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Written:
     """Turns longer than the context, which were cut between sentences."""
     joined: bool = False
     """The text is summaries one after the other, since the parts' were not summarised in turn."""
+    as_written: str = ""
+    """The text as the model wrote it, before names of speakers were put back."""
 
     @property
     def whole(self) -> bool:
@@ -119,17 +122,21 @@ def writing(
     title: str = "",
 ) -> Writing:
     """Do what :func:`write_summaries` does for a caller who decodes in a time of its own."""
+    views = [speaker_view(dialogue, prompt.speakers) for dialogue in dialogues]
+    read = [view.dialogue for view in views]
     if generation.strategy == "truncate":
-        return _truncated(dialogues, tokenizer, prompt, limit, title)
-    return _Stages(dialogues, PromptCounter(tokenizer, prompt), limit, generation).run(title)
+        found = yield from _truncated(read, tokenizer, prompt, limit, title)
+    else:
+        found = yield from _Stages(read, PromptCounter(tokenizer, prompt), limit, generation).run(title)
+    return [replace(w, text=view.restore(w.text), as_written=w.text) for w, view in zip(found, views, strict=True)]
 
 
 def encode_truncated(
     tokenizer: PreTrainedTokenizerBase, prompt: Prompt, dialogues: Sequence[str], limit: int
 ) -> tuple[list[list[int]], list[int]]:
-    """Return the token ids of dialogues in their prompt, ends cut where they must be, and the tokens cut off each.
+    """Return the token ids of dialogues, as the model is to read them, in their prompt, ends cut where they must be.
 
-    What was cut is warned of, with counts.
+    Beside them the tokens cut off each. What was cut is warned of, with counts.
     """
     counter = PromptCounter(tokenizer, prompt)
     encoded = [encode_source(tokenizer, prompt, dialogue, limit) for dialogue in dialogues]

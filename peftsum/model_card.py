@@ -8,6 +8,7 @@ from peftsum.artifacts import AdapterRecord
 from peftsum.cost.card import card_line, card_metadata
 from peftsum.cost.readings import Reading, Readings
 from peftsum.model import HUB_ID
+from peftsum.prompts import Speakers
 from peftsum.units import format_bytes, format_count, format_joules, format_seconds
 
 FORMATS = {"s": format_seconds, "B": format_bytes, "J": format_joules}
@@ -83,6 +84,7 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
         f"peftsum summarize dialogue.txt --{'base' if whole else 'adapter'} {folder_name}",
         "```",
         "",
+        *_speaker_lines(recipe.prompt.speakers),
         "The dialogue goes into this prompt, in training and in use:",
         "",
         "```text",
@@ -92,6 +94,17 @@ def model_card(folder_name: str, record: AdapterRecord, costs: Readings | None, 
     ]
     lines += ["Without peftsum:", "", "```python", *_plain_code(folder_name, base, whole), "```", ""]
     return "\n".join([*lines, "## Limits", "", _LIMITS, "", "## A wrong summary", "", _CORRECTION, ""])
+
+
+def _speaker_lines(speakers: Speakers) -> list[str]:
+    """Return what a user without peftsum has to know of the names of speakers."""
+    if speakers == "as_written":
+        return []
+    return [
+        "The model reads #Person1#, #Person2#, … for the names of speakers, in the order in which they first speak, "
+        "and writes them. peftsum puts them there and puts the names back; who uses the weights without it has to.",
+        "",
+    ]
 
 
 def _data_lines(record: AdapterRecord) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peftsum.batching import IGNORED, Encoded, epoch_batches, packed_batches
 from peftsum.recipe import Train
@@ -29,14 +29,26 @@ def plan_steps(examples: Sequence[Encoded], train: Train, *, packed: bool = Fals
     return steps[: train.max_steps]
 
 
-def build_optimizer(parameters: Iterable[torch.nn.Parameter], train: Train, rate: float) -> torch.optim.Optimizer:
+def build_optimizer(
+    parameters: Iterable[tuple[str, torch.nn.Parameter]], train: Train, rate: float
+) -> torch.optim.Optimizer:
     """Return the optimizer of the recipe over the trainable parameters.
 
     Adafactor's rate is relative to each matrix's root mean square (Shazeer and Stern 2018, section 8).
+
+    Args:
+        parameters: by name; those of ``lora_B`` learn at ``train.lora_plus`` times the rate.
+        train: the recipe's section.
+        rate: the peak rate.
     """
     import torch
 
-    trainable = [p for p in parameters if p.requires_grad]
+    named = [(name, p) for name, p in parameters if p.requires_grad]
+    trainable: list[Any] = [p for _, p in named]
+    if train.lora_plus != 1.0:
+        ups = [p for name, p in named if ".lora_B." in name]
+        others = [p for name, p in named if ".lora_B." not in name]
+        trainable = [{"params": others}, {"params": ups, "lr": rate * train.lora_plus}]
     if train.optimizer == "adafactor":
         return torch.optim.Adafactor(trainable, lr=rate, weight_decay=train.weight_decay)
     # one kernel for all weights: a loop over hundreds of small adapter matrices is a fiftieth of a step on a CPU

@@ -69,7 +69,7 @@ class Arm(Record):
 
 def few_shot_wording(prompt: Prompt) -> Prompt:
     """Return the words around each example: the recipe's where they close with a cue such as "Summary:"."""
-    return prompt if prompt.parts[1].strip() else Prompt(kind="structured")
+    return prompt if prompt.parts[1].strip() else Prompt(kind="structured", speakers=prompt.speakers)
 
 
 def plan_arms(
@@ -96,7 +96,7 @@ def plan_arms(
         UsageError: a setting or a value that there cannot be.
     """
     prompts: list[tuple[Prompt, FewShot | None]] = [(prompt, None)]
-    prompts += [(Prompt.model_validate({"kind": kind}), None) for kind in kinds]
+    prompts += [(Prompt.model_validate({"kind": kind, "speakers": prompt.speakers}), None) for kind in kinds]
     prompts += [(few_shot_wording(prompt), few) for few in few_shots]
     settings = [_changed(generation, changes) for changes in _changes(vary, design)]
     if design == "grid":

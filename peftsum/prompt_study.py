@@ -50,6 +50,7 @@ from peftsum.recipe import Recipe
 from peftsum.redaction import screen
 from peftsum.section import Record
 from peftsum.seen import Trained, describe_seen, find_seen
+from peftsum.speakers import speaker_view
 from peftsum.wordings import PROMPTS
 
 if TYPE_CHECKING:
@@ -267,7 +268,8 @@ class _Asker:
                 max_source_tokens=limit,
                 title=f"summaries by {_name(target, arm)}",
             )
-        texts = [screen(text, self.recipe.data.redact) for text in texts]
+        views = [speaker_view(e.dialogue, arm.wording.speakers) for e in self.asked.examples]
+        texts = [screen(v.restore(text), self.recipe.data.redact) for v, text in zip(views, texts, strict=True)]
         rows = zip(self.asked.examples, texts, strict=True)
         write_predictions(
             folder / PREDICTIONS_FILE,

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from peftsum.section import Section
 from peftsum.wordings import PLACEHOLDER, PROMPTS
 
+Speakers = Literal["as_written", "normalised"]
+
 EXAMPLE_SEPARATOR = "\n\n\n"  # three newlines between solved examples, as the field's notebooks have it
 
 
@@ -19,6 +21,10 @@ class Prompt(Section):
     """A named wording, or `template` for one's own."""
     template: str | None = Field(None, examples=["Write the topic:\n\n{dialogue}\n\nTopic:"])
     """One's own wording, with `{dialogue}` once; only with `kind: template`."""
+
+    speakers: Speakers = "as_written"
+    """What the model reads for the names of speakers: `as_written`, or `normalised`, #Person1#, #Person2#, …, for which
+    their names are put back in every summary (docs/better-training.md). Roles, such as Clerk, stay."""
 
     @model_validator(mode="after")
     def _template_fits_kind(self) -> Self:

@@ -83,6 +83,9 @@ class Train(Section):
     """Stop after this many optimizer steps, whatever the epochs say."""
     learning_rate: float | None = Field(None, gt=0, validate_default=True)
     """Peak rate. None takes 1e-4 for full tuning and ten times that for adapters."""
+    lora_plus: float = Field(1.0, gt=0)
+    """With `method.kind: lora`: how many times the rate of A the rate of B is, which begins at 0 (LoRA+, Hayou et al.
+    2024)."""
     optimizer: Literal["adamw", "adafactor"] = "adamw"
     """AdamW, or Adafactor, which keeps no second copy of the weights and is what T5 was trained with."""
     weight_decay: float = Field(0.0, ge=0)
@@ -226,6 +229,8 @@ class Recipe(Section):
             raise ValueError("model.quantize: nf4 computes in bf16; take precision: auto or bf16")
         if self.train.start_from is not None and (not isinstance(self.method, Lora) or self.method.dora):
             raise ValueError("train.start_from needs method.kind: lora without dora, whose update is a plain product")
+        if self.train.lora_plus != 1.0 and not isinstance(self.method, Lora):
+            raise ValueError("train.lora_plus needs method.kind: lora, whose B it is the rate of")
         if isinstance(self.method, Lora) and self.method.dora and self.model.quantize == "nf4":
             raise ValueError("method.dora with model.quantize: nf4 dequantizes in every step; take lora, or int8")
         return self
@@ -253,9 +258,13 @@ class Recipe(Section):
         # Runs of before there were these keys, or of before one was renamed, stay current.
         if not self.data.redact:
             shaping["data"].pop("redact")
+        if self.prompt.speakers == "as_written":
+            shaping["prompt"].pop("speakers")
         if self.train.objective == Plain():
             shaping["train"].pop("objective")
         if self.train.start_from is None:
             shaping["train"].pop("start_from")
+        if self.train.lora_plus == 1.0:
+            shaping["train"].pop("lora_plus")
         shaping["train"]["best_by"] = shaping["train"].pop("select_by")
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]

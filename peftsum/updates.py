@@ -52,7 +52,8 @@ def update_of_model(
     """
     import torch
 
-    weights = dict(load_base(tuned, frozen=True, device="cpu").model.float().named_parameters())
+    exact = tuned.model_copy(update={"precision": "fp32"})  # in bf16 the change would be rounded as the weight
+    weights = dict(load_base(exact, frozen=True, device="cpu").model.named_parameters())
     own = dict(net.named_parameters())
     if {n: p.shape for n, p in weights.items()} != {n: p.shape for n, p in own.items()}:
         raise AdapterError(f"{tuned.base} has other weights than its base", hint="name the base it was tuned from")

@@ -11,7 +11,9 @@ from peftsum.decoding import decode
 from peftsum.metrics import example_statistics
 from peftsum.metrics.selection import LOSS, selectable_scores, statistic
 from peftsum.optimization import summed_loss
+from peftsum.prompts import Speakers
 from peftsum.recipe import Generation
+from peftsum.speakers import speaker_view
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,12 +26,15 @@ def validate(
     encoded: Sequence[Encoded],
     generation: Generation,
     batch_tokens: int,
+    speakers: Speakers = "as_written",
 ) -> dict[str, float]:
     """Return ``val_loss`` in nats a target token, and the mean over dialogues of every other selectable score.
 
     That is ``val_rouge1``, …, ``val_heuristic_length``, …: see :func:`peftsum.metrics.selection.selectable_scores`.
     """
-    predictions = decode(model, tokenizer, [e.source for e in encoded], generation)
+    written = decode(model, tokenizer, [e.source for e in encoded], generation)
+    views = [speaker_view(e.dialogue, speakers) for e in examples]
+    predictions = [view.restore(text) for view, text in zip(views, written, strict=True)]
     references, dialogues = [e.references for e in examples], [e.dialogue for e in examples]
     statistics = example_statistics(predictions, references, "mean", dialogues=dialogues)
     scores = [name for name in selectable_scores() if name != LOSS]

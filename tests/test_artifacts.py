@@ -219,7 +219,13 @@ def test_a_record_of_before_a_key_was_renamed_is_read_and_its_run_is_current(tmp
     )
     old = record.model_dump(mode="json")
     old["recipe"]["train"]["best_by"] = old["recipe"]["train"].pop("select_by")
-    for section, later in (("data", "redact"), ("train", "objective"), ("train", "start_from")):
+    for section, later in (
+        ("data", "redact"),
+        ("train", "objective"),
+        ("train", "start_from"),
+        ("train", "lora_plus"),
+        ("prompt", "speakers"),
+    ):
         old["recipe"][section].pop(later)  # keys that came after it
     write_text(tmp_path / "peftsum.json", json.dumps(old))
     assert read_record(tmp_path / "peftsum.json", AdapterRecord) == record

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from peftsum.batching import Encoded
+from peftsum.exceptions import RecipeError
+from peftsum.methods import Lora
+from peftsum.model import load_base
 from peftsum.optimization import build_optimizer, plan_steps, rate_course, summed_loss
-from peftsum.recipe import Train
+from peftsum.recipe import Model, Train
+from peftsum.recipe_file import parse_recipe
 
 schedules = st.sampled_from(["linear", "cosine", "constant"])
 
@@ -40,13 +46,25 @@ def test_the_optimizer_of_the_recipe_moves_trainable_weights_alone(
 ) -> None:
     free, frozen = (torch.nn.Parameter(torch.ones(4, 4)) for _ in range(2))
     frozen.requires_grad_(False)
-    optimizer = build_optimizer([free, frozen], Train(optimizer=name, weight_decay=0.5), 0.1)
+    optimizer = build_optimizer([("a", free), ("b", frozen)], Train(optimizer=name, weight_decay=0.5), 0.1)
     assert type(optimizer) is kind
     assert [p is free for group in optimizer.param_groups for p in group["params"]] == [True]
     (free * torch.arange(16.0).view(4, 4)).sum().backward()
     optimizer.step()
     assert (free < 1).all()
     assert (frozen == 1).all()
+
+
+def test_b_learns_at_its_own_rate(byte_base: Path) -> None:
+    base = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu", dropout=0.0)
+    model = Lora(rank=2, targets=["q", "lm_head"]).attach(base.model)
+    optimizer = build_optimizer(model.named_parameters(), Train(lora_plus=4.0), 0.1)
+    rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    rates = {n: rate_of[id(p)] for n, p in model.named_parameters() if p.requires_grad}
+    assert rates == {name: 0.4 if ".lora_B." in name else 0.1 for name in rates}
+    assert any("lm_head.lora_B" in name for name in rates)
+    with pytest.raises(RecipeError, match=r"train.lora_plus needs method.kind: lora"):
+        parse_recipe("name: a\nmethod: {kind: full}\ntrain: {lora_plus: 4}\n")
 
 
 @given(

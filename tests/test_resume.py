@@ -41,7 +41,7 @@ RUN, ADAPTER = Path("runs/run"), Path("adapters/run")
 COURSES: dict[str, dict[str, Any]] = {
     "lora-adamw": {
         "method": {**LORA, "dropout": 0.2},
-        "train": {"schedule": "cosine", "dropout": 0.1},
+        "train": {"schedule": "cosine", "dropout": 0.1, "lora_plus": 4.0},
         "generation": {"do_sample": True},
     },
     "full-adafactor": {"method": {"kind": "full"}, "train": {"optimizer": "adafactor", "accumulate": 2}},

@@ -100,7 +100,7 @@ def test_accumulated_halves_give_the_gradient_of_the_whole_batch(
     recipe = make_recipe(byte_base, dialogues, method=method, train=settings)
 
     def sgd(parameters: Any, *_: Any) -> torch.optim.Optimizer:
-        return torch.optim.SGD([p for p in parameters if p.requires_grad], lr=1.0)  # the step is the gradient
+        return torch.optim.SGD([p for _, p in parameters if p.requires_grad], lr=1.0)  # the step is the gradient
 
     monkeypatch.setattr(fitting, "build_optimizer", sgd)
     gradients = []

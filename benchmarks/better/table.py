@@ -107,7 +107,7 @@ def print_table(rows: Sequence[Row], tests: dict[str, dict[str, dict[str, float]
         test = tests.get("rougeL_f", {}).get(row.arm)
         shown = (
             f"{100 * test['difference']:+.1f} ({100 * test['low']:+.1f} to {100 * test['high']:+.1f}), "
-            f"{_shown_p(test['p_holm'])}"
+            f"{shown_p(test['p_holm'])}"
             if test
             else ""
         )
@@ -120,5 +120,6 @@ def print_table(rows: Sequence[Row], tests: dict[str, dict[str, dict[str, float]
         )
 
 
-def _shown_p(p: float) -> str:
+def shown_p(p: float) -> str:
+    """Return a p as a table has it."""
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"

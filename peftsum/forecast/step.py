@@ -93,7 +93,7 @@ def run_step(
     model = training.model
     _hold(live, model)
     training.train()
-    optimizer = build_optimizer(model.parameters(), recipe.train, recipe.learning_rate)
+    optimizer = build_optimizer(model.named_parameters(), recipe.train, recipe.learning_rate)
     _warm_up(optimizer, live)
     held: dict[Part, int] = {part: size for part, size in live.now.items() if size and part != "gradients"}
     live.restart()

@@ -62,7 +62,15 @@ class PeftMethodSection(MethodSection):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers has renamed
+                if _has_own_head(model):  # peft goes by the configuration, which says of every T5 that it is tied
+                    warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
                 return get_peft_model(model, self.peft_config(), adapter_name=adapter, autocast_adapter_dtype=True)
         except ValueError as error:
             text = str(error).splitlines()[0][:200]
             raise RecipeError(f"method: {self.kind} does not fit the base: {text}", hint="mend `method`") from error
+
+
+def _has_own_head(model: PreTrainedModel) -> bool:
+    """Tell whether the output layer has weights of its own, as Flan-T5's has."""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    return head is not None and embedding is not None and head.weight is not embedding.weight

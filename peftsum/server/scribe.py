@@ -93,7 +93,7 @@ class Scribe:
 
     def _likelihood(self, row: Row, decoded: Decoded, written: Written) -> float:
         """Return how likely the text is, nats a token; known from writing it where its tokens are the same."""
-        target = self._summarizer.tokenizer(text_target=written.text, verbose=False)["input_ids"]
+        target = self._summarizer.tokenizer(text_target=written.as_written, verbose=False)["input_ids"]
         if target == decoded.ids and written.source == row.source and decoded.log_likelihoods:
             return fmean(decoded.log_likelihoods)
         return self._lanes.likelihood(row, written.source, target)
