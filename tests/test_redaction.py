@@ -64,6 +64,17 @@ def test_no_text_breaks_it(text: str) -> None:
     assert all(a.end <= b.start for a, b in zip(redacted.spans, redacted.spans[1:], strict=False))
 
 
+@pytest.mark.parametrize(
+    "piece", ["-", "_", "GB-1", "X1-", "1 ", "a ", "a-", "1-1", "one ", "1\n", "(1)", "a@", "12 Street "]
+)
+def test_a_long_row_of_the_like_ends(piece: str) -> None:
+    """Where a pattern can read it in several ways, the search takes twice as long for each piece more."""
+    for before in ("", "John says: my number is "):
+        text = f"{before}{piece * 150}!"
+        redactor = Redactor(KINDS)
+        assert redactor.restore(redactor.redact(text).text).replace(" ", "")[-1] == "!"
+
+
 def test_one_value_has_one_placeholder_however_it_is_written() -> None:
     text = "Ann: My number is 202-555-0143.\nBen: (202) 555-0143?\nAnn: Or +1 202 555 0143. My other is 202-555-0178."
     redacted = Redactor(("phone",)).redact(text).text

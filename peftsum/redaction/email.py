@@ -21,15 +21,17 @@ PROVIDERS = (
 )
 AT = r"(?:\s+at\s+|\s*[\[({<]\s*at\s*[\])}>]\s*|\s*@\s*|\s+at sign\s+)"
 DOT = r"(?:\s+dot\s+|\s*[\[({<]\s*dot\s*[\])}>]\s*|\.|\s+\.\s+|\s+point\s+)"
-JOIN = rf"(?:{DOT}|\s+(?:underscore|under score|dash|hyphen|minus|plus)\s+|[_-])"
-PART = r"(?:(?:[a-z0-9]\s+){2,}[a-z0-9](?![\w])|[\w+-]+)"  # "j o h n", or a word
+# A text can be read in one way only and repeats are bounded, or a row of dashes would take time without end.
+JOIN = rf"(?:{DOT}|\s+(?:underscore|under score|dash|hyphen|minus|plus)\s+)"  # _ and - are of a word
+PART = r"(?:(?:[a-z0-9]\s+){2,30}[a-z0-9](?![\w])|[\w+-]{1,64})"  # "j o h n", or a word
 DISTURBED = re.compile(
-    rf"(?<![\w@])(?P<local>{PART}(?:{JOIN}{PART})*(?:\s+(?:\d+|zero|one|two|three|four|five|six|seven|eight|nine))*)"
+    rf"(?<![\w@])(?P<local>{PART}(?:{JOIN}{PART}){{0,8}}"
+    r"(?:\s+(?:\d+|zero|one|two|three|four|five|six|seven|eight|nine)){0,8})"
     rf"(?P<at>{AT})(?P<domain>(?:(?:{PROVIDERS})|[\w-]+)(?:{DOT}[\w-]+){{0,2}}{DOT}(?:{TOP}))(?![\w-])",
     re.I,
 )
 SHORT = re.compile(
-    rf"(?<![\w@])(?P<local>{PART}(?:{JOIN}{PART})*)(?P<at>{AT})(?P<domain>(?:{PROVIDERS}))(?!\w|{DOT}\w)", re.I
+    rf"(?<![\w@])(?P<local>{PART}(?:{JOIN}{PART}){{0,8}})(?P<at>{AT})(?P<domain>(?:{PROVIDERS}))(?!\w|{DOT}\w)", re.I
 )
 CUE = re.compile(
     r"e-?mails?|\bmail\b|\bwrite (?:to|me)|\binbox|\bsend\b|\bdrop (?:me|us) a line|correo|courriel|adresse", re.I

@@ -10,7 +10,7 @@ from peftsum.dialogue_text import parse_turns
 from peftsum.redaction.view import Span
 from peftsum.redaction.words import ALSO_WORDS, NOT_NAMES, ROLES, TITLES
 
-_CAP = r"[A-ZÀ-ÖØ-Þ][\w]*(?:['\u2019-][A-ZÀ-ÖØ-Þ]?[\w]+)*"
+_CAP = r"[A-ZÀ-ÖØ-Þ]\w*(?:['\u2019-]\w+)*"  # one way to read each: no backtracking
 _NAME = rf"(?P<name>{_CAP}(?: {_CAP}){{0,2}})"
 _TITLE = r"(?:[Mm]r|[Mm]rs|[Mm]s|[Mm]iss|[Dd]r|[Pp]rof|[Mm]adam|[Ss]ir|[Ff]rau|[Hh]err|[Mm]me|[Ss]ra?)\.?"
 INTRODUCED = (
