@@ -137,6 +137,28 @@ def mixed_by_peft(base: str, adapters: Sequence[Path]) -> System:
     return run
 
 
+def score_gap(base: str, adapter: Path, source: list[int], one: list[int], other: list[int]) -> float:
+    """Return how far apart the scores of the first words are in which two summaries differ, in fp64.
+
+    Args:
+        base: of the adapter.
+        adapter: that both were written by.
+        source: the dialogue as token ids.
+        one: a summary as token ids.
+        other: another.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForSeq2SeqLM
+
+    at = next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    net = AutoModelForSeq2SeqLM.from_pretrained(_folder(base))
+    model = PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().double().eval()
+    written = torch.tensor([[model.config.decoder_start_token_id, *one[:at]]])
+    with torch.inference_mode():
+        scores = model(input_ids=torch.tensor([source]), decoder_input_ids=written).logits[0, -1]
+    return float((scores[one[at]] - scores[other[at]]).abs())
+
+
 class Ours:
     """peftsum's loop on a bank with all adapters in it.
 
