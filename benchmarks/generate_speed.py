@@ -44,7 +44,7 @@ from peftsum.model import quiet_load  # noqa: E402
 
 DIALOGSUM = ROOT.parent / "shared" / "data" / "dialogsum"
 ROUNDS, QUICK_ROUNDS = 5, 2
-DIALOGUES, QUICK_DIALOGUES = 256, 12
+DIALOGUES, QUICK_DIALOGUES = 256, 24
 ALONE = 12  # dialogues that are summarized one at a time, for how long the first summary takes
 COMPUTE: tuple[Compute, ...] = ("float32", "int8")
 RESIDENT = (1, 8, 64)  # adapters in a bank
