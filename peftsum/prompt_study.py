@@ -33,7 +33,7 @@ from peftsum.artifacts import (
 )
 from peftsum.compare import EXAMPLES, compare, limited, machine_lines, spread
 from peftsum.comparison import Comparison, Example, System
-from peftsum.cost.machine import describe_machine
+from peftsum.cost.machine import Machine, describe_machine
 from peftsum.cost.meters import measure
 from peftsum.cost.readings import Readings
 from peftsum.data import Split, load_split, load_training_splits
@@ -77,6 +77,7 @@ class ArmResult(Scored):
     left_out: int
     """Examples asked for by index that are in no prompt, over all dialogues."""
     evaluate: Readings
+    machine: Machine | None = None
 
     @property
     def shots(self) -> list[int]:
@@ -292,6 +293,7 @@ class _Asker:
             total_params=count_parameters(summarizer.model)[1],
             left_out=sum(prompt.left_out for prompt in sent),
             evaluate=measurement.readings,
+            machine=describe_machine(),
         )
         write_record(folder / ARM_FILE, result)  # last: an arm that has it is whole
         return result
@@ -327,6 +329,7 @@ def _system(result: ArmResult, target: StudyTarget) -> System:
         scores=result.scores,
         total_params=result.total_params,
         evaluate=result.evaluate,
+        evaluated_on=result.machine.label if result.machine else None,
         statistics=result.statistics,
         note=describe_context(result),
     )

@@ -92,6 +92,7 @@ def _tuned(recipe: Recipe, path: Path) -> StudyTarget:
         "adapter_bytes": (target.adapter / ADAPTER_WEIGHTS).stat().st_size if target.adapter else None,
         "model_bytes": None if target.adapter else folder_bytes(path / "model"),
         "train": run.train if run else None,
+        "trained_on": run.machine.label if run else None,
     }
     return StudyTarget(
         target.name,

@@ -13,6 +13,7 @@ from conftest import dialogue_rows, write_jsonl
 
 from peftsum import evaluate, load_recipe, study_prompts, train
 from peftsum.comparison import COSTS, pareto_front, points, verdict
+from peftsum.cost.machine import describe_machine
 from peftsum.few_shot import FewShot
 from peftsum.prompt_study import PromptStudy
 from peftsum.prompts import EXAMPLE_SEPARATOR, Prompt
@@ -49,6 +50,12 @@ def test_every_arm_is_asked_of_every_target_and_scored_like_an_evaluation(study:
     ours = {key: v for key, v in by_name["small: raw"].statistics.items() if key in alone.statistics}
     assert ours == alone.statistics
     assert by_name["structured"].scores.n == 8
+
+
+def test_what_asking_took_is_told_with_the_machine(study: PromptStudy) -> None:
+    """Without it the page would call energies of one process read on different machines."""
+    here = describe_machine().label
+    assert {system.evaluated_on for system in study.comparison.systems} == {here}
 
 
 def test_what_the_context_held_is_recorded_and_told(study: PromptStudy) -> None:
