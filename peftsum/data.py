@@ -272,7 +272,7 @@ class _hub_errors:  # noqa: N801  # used as a context manager, like contextlib.s
         text = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         if isinstance(error, ConnectionError) or re.search(r"connect|offline|resolve|timed? ?out|reach", text, re.I):
             raise HubError(
-                f"cannot reach the Hub for {self.source} ({text})",
+                f"cannot reach the Hub for {self.source}, and no file or folder has that name ({text})",
                 hint="check the network or HF_ENDPOINT, or give a local file or folder, or builtin:dialogues",
             ) from error
         raise DataError(

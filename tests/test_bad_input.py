@@ -135,7 +135,9 @@ ROWS = {
         TRAIN, ("no validation split",), files={"r.yaml": data_recipe("few.jsonl"), "few.jsonl": GOOD_ROW}
     ),
     "a parquet file cut short": Row("data bad.parquet", ("bad.parquet", "cut short"), files={"bad.parquet": b"PAR1"}),
-    "data on a Hub out of reach": Row("data owner/dialogues", ("cannot reach the Hub", "local file"), code=1),
+    "data on a Hub out of reach": Row(
+        "data owner/dialogues", ("cannot reach the Hub", "no file or folder", "local file"), code=1
+    ),
     # bases
     "an unknown built-in base": Row("train small.yaml --set model.base=builtin:tinny", ("did you mean builtin:tiny?",)),
     "a base that is not there": Row("train small.yaml --set model.base=./gone", ("no model at ./gone",)),
