@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from peftsum import Summarizer
 from peftsum.bank import AdapterBank, LayerFactors, not_stackable, read_factors
-from peftsum.decoding import by_transformers, decode_ids, linear, loop
+from peftsum.decoding import by_transformers, decode_ids, linear, loop, plan
 from peftsum.exceptions import AdapterError, UsageError
 from peftsum.model import load_base
 from peftsum.recipe import Generation, Model
@@ -43,14 +43,22 @@ def sources(count: int, seed: int) -> list[list[int]]:
     return [[rng.randrange(3, 250) for _ in range(rng.randrange(2, 40))] + [1] for _ in range(count)]
 
 
-@pytest.mark.parametrize("merged", [False, True], ids=["beside", "merged"])
+def padded(self: plan.Plan, *args: Any, original: Any = plan.Plan.__init__, **kwargs: Any) -> None:
+    """Make a plan as on a GPU: adapters mixed in the encoder, too, in padded batches."""
+    original(self, *args, **kwargs)
+    self.flat = False
+
+
+@pytest.mark.parametrize("way", ["beside", "merged", "padded"])
 @pytest.mark.parametrize("beams", [1, 3])
 def test_mixed_rows_equal_each_adapter_alone_by_peft(
-    beams: int, merged: bool, folders: dict[str, Path], net: Any, byte_base: Path, monkeypatch: pytest.MonkeyPatch
+    beams: int, way: str, folders: dict[str, Path], net: Any, byte_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the encoder, each adapter's update beside the base's products, or merged into packed weights for its rows."""
-    monkeypatch.setattr(linear, "MERGE_POSITIONS", 1 if merged else 10**9)
-    monkeypatch.setattr(loop, "MANY_TOKENS", 0 if merged else 10**9)
+    monkeypatch.setattr(linear, "MERGE_POSITIONS", 1 if way == "merged" else 10**9)
+    monkeypatch.setattr(loop, "MANY_TOKENS", 0 if way == "merged" else 10**9)
+    if way == "padded":
+        monkeypatch.setattr(plan.Plan, "__init__", padded)
     bank = AdapterBank(CPU)
     for name in KINDS:
         bank.add(name, read(folders[name], net))

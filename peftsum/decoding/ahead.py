@@ -39,9 +39,8 @@ class EncodedAhead:
         alike: bool,
     ) -> None:
         self._encoder, self._sources, self._slots, self._alike = encoder, sources, slots, alike
-        on_cpu = encoder.device.type == "cpu"
-        self._budget = ENCODE_TOKENS if on_cpu else 4 * ENCODE_TOKENS
-        self._queue_of = slots if on_cpu and not alike else [0] * len(slots)
+        self._budget = ENCODE_TOKENS if encoder.flat else 4 * ENCODE_TOKENS
+        self._queue_of = slots if encoder.flat and not alike else [0] * len(slots)
         self._queues: dict[int, list[int]] = {}  # by adapter, the next one last
         for member in reversed(order):
             self._queues.setdefault(self._queue_of[member], []).append(member)

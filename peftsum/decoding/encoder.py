@@ -31,9 +31,9 @@ class Encoder:
         self._bias: torch.Tensor = plan.encoder_bias.compute_bias(longest, longest).detach()  # (1, heads, S, S)
 
     @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-        return self._plan.device
+    def flat(self) -> bool:
+        """Whether it takes one adapter at a time, as on a CPU."""
+        return self._plan.flat
 
     def __call__(self, sources: Sequence[Sequence[int]], slots: Sequence[int]) -> list[torch.Tensor]:
         """Return the encoder's states of each source, (tokens, d_model).

@@ -111,7 +111,7 @@ class Plan:
         self.embed: nn.Module = net.decoder.embed_tokens
         self.embed_source: nn.Module = net.encoder.embed_tokens
         self.device: torch.device = next(net.parameters()).device
-        self.flat = self.device.type == "cpu"
+        self.flat: bool = self.device.type == "cpu"
         """Sources lie one behind the other, one adapter at a time: a few hundred positions fill a processor."""
         self.encoder_bias: Any = net.encoder.block[0].layer[0].SelfAttention
         self.decoder_bias: Any = net.decoder.block[0].layer[0].SelfAttention
