@@ -179,7 +179,7 @@ class DecoderState:
     def _computed(self) -> int:
         """Return how many groups a step computes: on a CPU few different counts, what is behind the last ignored.
 
-        For each count oneDNN makes its products anew, which takes as long as a fifth of a step.
+        For each new count oneDNN makes its kernels anew: five products of T5 took 2.5 to 3.2 ms in place of 0.7 to 1.4.
         """
         count = len(self)
         if self._plan.device.type != "cpu":
