@@ -23,6 +23,7 @@ def test_a_run_writes_figures_and_ratios_and_finds_equal_words(
     record = json.loads(out.read_text(encoding="utf-8"))
     found = record["shapes"]["minute"]
     assert {count for name, count in found["unequal_summaries"].items() if name != "best_bf16"} == {0}
+    assert set(found["left_out"]) <= {"best_eager", "best_sdpa", "best_bf16"} - {found["best"]}
     assert max(found["bank_bytes_over_weights"].values()) <= 1.2
     assert found["one_dialogue_s"]["peftsum"]["longest"] >= found["one_dialogue_s"]["peftsum"]["median"] > 0
     assert {"vs_common", "vs_best", "mixed8_vs_one", "swap_ms"} <= set(record["ratios"])

@@ -21,6 +21,10 @@ class Workload:
     """Tokens of each human summary, its end token counted: random weights would never end, so all competitors are
     made to end there."""
 
+    def first(self, count: int) -> Workload:
+        """Return the first dialogues."""
+        return Workload(self.sources[:count], self.ends[:count])
+
 
 def read_workload(source: str, split: str, count: int) -> Workload:
     """Draw dialogues, and keep the order of the file.
