@@ -11,11 +11,12 @@ import pytest
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel
 from random_adapters import DORA, KINDS, write_adapters
+from recorded_operations import record
 from safetensors.torch import load_file
 
 from peftsum import Summarizer
 from peftsum.bank import AdapterBank, LayerFactors, not_stackable, read_factors
-from peftsum.decoding import by_transformers, decode_ids, linear, loop, plan
+from peftsum.decoding import by_transformers, decode_ids, linear, loop, plan, state
 from peftsum.exceptions import AdapterError, UsageError
 from peftsum.model import load_base
 from peftsum.recipe import Generation, Model
@@ -49,15 +50,20 @@ def padded(self: plan.Plan, *args: Any, original: Any = plan.Plan.__init__, **kw
     self.flat = False
 
 
-@pytest.mark.parametrize("way", ["beside", "merged", "padded"])
+@pytest.mark.parametrize("way", ["beside", "merged", "padded", "recorded"])
 @pytest.mark.parametrize("beams", [1, 3])
 def test_mixed_rows_equal_each_adapter_alone_by_peft(
     beams: int, way: str, folders: dict[str, Path], net: Any, byte_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the encoder, each adapter's update beside the base's products, or merged into packed weights for its rows."""
+    """In the encoder, each adapter's update beside the base's products, or merged into packed weights for its rows.
+
+    Padded and recorded are as on a GPU: adapters mixed in the encoder, too, and steps recorded with them.
+    """
     monkeypatch.setattr(linear, "MERGE_POSITIONS", 1 if way == "merged" else 10**9)
     monkeypatch.setattr(loop, "MANY_TOKENS", 0 if way == "merged" else 10**9)
-    if way == "padded":
+    if way == "recorded":
+        monkeypatch.setattr(state, "recorder", lambda device: record)
+    if way in {"padded", "recorded"}:
         monkeypatch.setattr(plan.Plan, "__init__", padded)
     bank = AdapterBank(CPU)
     for name in KINDS:

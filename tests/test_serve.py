@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from commands import run
 from conftest import dialogue_rows, unseen_rows
 from prometheus_client.parser import text_string_to_metric_families
 from random_adapters import DORA, IA3, KINDS, write_adapters
+from recorded_operations import Operations, record
 from serving import Served, served
 
 from peftsum.answers import answer
@@ -66,10 +67,26 @@ def wanted(alone: Summarizer, ask: Ask) -> Any:
 # What is written ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("batch", "seed"), [(1, 0), (5, 1)])
+@pytest.mark.parametrize(("batch", "seed", "recorded"), [(1, 0, False), (5, 1, False), (5, 2, True)])
 def test_summaries_are_the_summarizer_s_own_however_rows_join(
-    batch: int, seed: int, byte_base: Path, folder: Path, alone: Summarizer
+    batch: int,
+    seed: int,
+    recorded: bool,
+    byte_base: Path,
+    folder: Path,
+    alone: Summarizer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Steps are recorded as on a GPU in one case: adapters that take seats move what the recordings read."""
+    made = 0
+
+    def recording(work: Callable[[], None]) -> Operations:
+        nonlocal made
+        made += 1
+        return record(work)
+
+    if recorded:
+        monkeypatch.setattr("peftsum.decoding.state.recorder", lambda device: recording)
     rng = random.Random(seed)
     settings: list[dict[str, Any]] = [
         {"max_new_tokens": 12},
@@ -87,8 +104,9 @@ def test_summaries_are_the_summarizer_s_own_however_rows_join(
         for ask in asks:
             tickets.append(server.engine.submit([ask]))
             time.sleep(rng.choice([0, 0, 0.01]))  # so that rows join at all kinds of moments
-        for ask, ticket in zip(asks, tickets, strict=True):
-            (found,) = ticket.future.result(60).summaries
+        answers = [ticket.future.result(60).summaries for ticket in tickets]
+        monkeypatch.undo()  # what it is compared with is not recorded
+        for ask, (found,) in zip(asks, answers, strict=True):
             expected = wanted(alone, ask)
             assert found.id == ask.identity
             assert (found.adapter, found.summary) == (ask.adapter, expected.summary)
@@ -96,6 +114,7 @@ def test_summaries_are_the_summarizer_s_own_however_rows_join(
             assert found.confidence.log_likelihood == pytest.approx(expected.confidence.log_likelihood, abs=1e-4)
         assert server.engine.idle
         assert server.engine.running == 0
+    assert bool(made) == recorded
 
 
 def test_more_adapters_than_seats_take_turns(byte_base: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

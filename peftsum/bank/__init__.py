@@ -10,12 +10,13 @@
 
 from peftsum.bank.factors import LayerFactors, not_stackable, read_factors
 from peftsum.bank.residents import AdapterBank
-from peftsum.bank.rows import RowGroups, SharedInput, StackedFactors
+from peftsum.bank.rows import EachRow, RowGroups, SharedInput, StackedFactors
 from peftsum.bank.sums import Cut, add_updates
 
 __all__ = [
     "AdapterBank",
     "Cut",
+    "EachRow",
     "LayerFactors",
     "RowGroups",
     "SharedInput",

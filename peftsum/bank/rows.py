@@ -1,7 +1,8 @@
 """Which rows of a batch go with which stacked factors: an index, made anew only when rows come or go.
 
 A step of decoding has a few rows an adapter, so rows are gathered by adapter, (adapters, most rows of one), and each
-adapter's factors are read once. An encoder has hundreds of positions a row, so factors are gathered by row.
+adapter's factors are read once. An encoder has hundreds of positions a row, so factors are gathered by row; so they are
+in a recorded step, whose shapes must not depend on which row has which adapter.
 """
 
 from __future__ import annotations
@@ -88,11 +89,12 @@ class RowGroups:
         import torch
 
         down = update.down
+        if self.only is None and x.dim() == 3:
+            _add_by_row(outs, x, update, self.slots)
+            return
         x = x.to(down.dtype)
         if self.only is not None:
             inner = x @ down[self.only].t()
-        elif x.dim() == 3:
-            inner = torch.bmm(x, down[self.slots].transpose(1, 2))  # (rows, positions, ranks)
         else:
             gathered = x.index_select(0, self.gather).view(*self.shape, -1)  # (adapters, most, in)
             inner = torch.bmm(gathered, down[self._read].transpose(1, 2))  # (adapters, most, ranks)
@@ -100,9 +102,42 @@ class RowGroups:
         for y, part, up in zip((outs[i] for i in update.which), parts, update.ups, strict=True):
             if self.only is not None:
                 y += part @ up[self.only]
-            elif x.dim() == 2:
+            else:
                 y += torch.bmm(part, up[self._read]).flatten(0, 1).index_select(0, self.place)
-            elif y.dtype == up.dtype:
-                y.baddbmm_(part, up[self.slots])
-            else:  # transformers keeps some layers in fp32
-                y += torch.bmm(part, up[self.slots])
+
+
+class EachRow:
+    """The adapter of each row of a step in a tensor that may be written anew: the operations stay the same.
+
+    Args:
+        slots: which of the stacked adapters each row has, (rows,).
+    """
+
+    only = None
+    """No adapter is known to have all rows."""
+
+    def __init__(self, slots: torch.Tensor) -> None:
+        self.slots = slots
+
+    def add_update(self, outs: Sequence[torch.Tensor], x: torch.Tensor, update: SharedInput) -> None:
+        """Add each row's own update as :meth:`RowGroups.add_update` does.
+
+        Args:
+            outs: (rows, out) a layer.
+            x: (rows, in).
+            update: the layers' factors.
+        """
+        _add_by_row([y[:, None] for y in outs], x[:, None], update, self.slots)
+
+
+def _add_by_row(outs: Sequence[torch.Tensor], x: torch.Tensor, update: SharedInput, slots: torch.Tensor) -> None:
+    """Add x downᵀ up with factors gathered by row; outs (rows, positions, out) a layer, x (rows, positions, in)."""
+    import torch
+
+    inner = torch.bmm(x.to(update.down.dtype), update.down[slots].transpose(1, 2))  # (rows, positions, ranks)
+    parts = torch.split(inner, update.ranks, dim=-1)
+    for y, part, up in zip((outs[i] for i in update.which), parts, update.ups, strict=True):
+        if y.dtype == up.dtype:
+            y.baddbmm_(part, up[slots])
+        else:  # transformers keeps some layers in fp32
+            y += torch.bmm(part, up[slots])

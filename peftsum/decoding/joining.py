@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from peftsum.bank import LayerFactors, RowGroups, StackedFactors
+from peftsum.bank import LayerFactors, StackedFactors
 from peftsum.decoding.beam import Beams
 from peftsum.decoding.constraints import Constraints, eos_ids
 from peftsum.decoding.encoder import Encoder
@@ -104,8 +104,7 @@ class Seats:
         self._rows.pop(name, None)
         if not self._at:
             self._shapes, self._made = {}, 1
-            for projection, names in self._named:
-                projection.stack([None] * len(names))
+            self._exchange([[None] * len(names) for _, names in self._named])
 
     def _free_seat(self) -> int | None:
         taken = set(self._at.values())
@@ -148,13 +147,21 @@ class Seats:
 
     def _restack(self, wanted: Mapping[str, tuple[int, int, int]]) -> None:
         """Make stacks of these shapes and of the seats there are, and copy over what is seated."""
+        stacks = []
         for projection, names in self._named:
             before = _layers_of(projection)
-            stacks = [
-                self._stack(wanted[name], before.get(i)) if name in wanted else None for i, name in enumerate(names)
-            ]
-            projection.stack(stacks)
+            stacks.append(
+                [self._stack(wanted[name], before.get(i)) if name in wanted else None for i, name in enumerate(names)]
+            )
+        self._exchange(stacks)
         self._shapes = dict(wanted)
+
+    def _exchange(self, stacks: Sequence[Sequence[tuple[torch.Tensor, torch.Tensor] | None]]) -> None:
+        """Give each projection other stacks, and let those who know where the old ones lie notice."""
+        for (projection, _), of in zip(self._named, stacks, strict=True):
+            projection.stack(of)
+        if self._plan is not None:
+            self._plan.stacks += 1
 
     def _stack(
         self, shape: tuple[int, int, int], before: tuple[torch.Tensor, torch.Tensor] | None
@@ -197,8 +204,8 @@ class Newcomer:
 class _SeatedState(DecoderState):
     """Caches whose rows name seats; where all rows are of the bare base they have none."""
 
-    def groups_of(self, slots: Sequence[int]) -> RowGroups | None:
-        return super().groups_of(slots) if any(slots) else None
+    def has_updates(self, slots: Sequence[int]) -> bool:
+        return any(slots)
 
 
 class _OwnLengths(Greedy):

@@ -121,6 +121,10 @@ class Plan:
         self.decoder_norm = _norm(net.decoder.final_layer_norm)
         self.head = Projection([self._part(net.lm_head, "lm_head")])
         self.dtype = self.decoder_norm.weight.dtype
+        self.stacks = 0
+        """Counts the times that stacked adapters moved to other memory."""
+        self.recordable: bool = all(part.weight is not None for p in self._projections() for part in p.parts)
+        """Every layer is known to be nothing but products; a module's own way, as that of int8, may ask the device."""
         if many and can_pack(self.device) and sum(p.weight_bytes for p in self._projections()) <= PACK_BYTES:
             apart = [layer.feed_forward.inputs for layer in self.encoder]  # many rows at once: worth fusing
             for projection in self._projections():

@@ -14,8 +14,9 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from peftsum.bank import RowGroups
+from peftsum.bank import EachRow, RowGroups
 from peftsum.decoding.encoder import by_adapter
+from peftsum.decoding.graphs import Record, RecordedSteps, StepShape, recorder
 from peftsum.decoding.plan import DecoderLayer, Plan
 
 HIDDEN = float("-inf")
@@ -44,6 +45,8 @@ class DecoderState:
         self._slots: list[int] = []
         self._by_position = _bias_by_position(plan, longest_output)
         self._rows: RowGroups | None = None
+        self._told: list[int] | None = None
+        """The adapters of the rows that the recorded steps know."""
 
     def _allocate(self, groups: int, longest_source: int) -> None:
         heads, width = self._plan.heads
@@ -52,6 +55,15 @@ class DecoderState:
         self._own = torch.zeros(2, layers, groups * self._beams, heads, self._longest_output, width, **options)
         self._cross = torch.zeros(2, layers, groups, heads, longest_source, width, **options)
         self._hidden = torch.zeros(groups, longest_source, **options)  # -inf beyond a source's end
+        record = recorder(self._plan.device) if self._plan.recordable else None
+        self._record, self._recorded = record, self._new_recorded(record)
+
+    def _new_recorded(self, record: Record | None) -> RecordedSteps | None:
+        """Return recordings of steps on the caches and stacked adapters as they now lie, where any are made."""
+        self._stacks, self._told = self._plan.stacks, None
+        if record is None:
+            return None
+        return RecordedSteps(self._logits, record, self.groups * self._beams, self._plan.device)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -161,28 +173,51 @@ class DecoderState:
             positions: the same shape: where each stands in its summary.
             longest: the largest position, known to the caller without asking the device.
         """
-        plan = self._plan
         count, groups = len(tokens), self._computed()
+        shape = StepShape(groups, longest + 1, max(self.lengths), masked=min(self.lengths) < max(self.lengths))
+        if self._record is not None and tokens.shape[1] == 1:
+            return self._replayed(tokens, positions, shape)[:count, None]
         beyond = groups * self._beams - count
         if beyond:
             tokens, positions = (functional.pad(each, (0, 0, 0, beyond)) for each in (tokens, positions))
-        rows = self._row_groups(groups, tokens.shape[1])
+        logits = self._logits(tokens, positions, shape, self._row_groups(groups, tokens.shape[1]))
+        return logits.view(*tokens.shape, -1)[:count]
+
+    def _replayed(self, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape) -> torch.Tensor:
+        """Return the logits of a step of one token a row, (rows, vocabulary), recorded where its like came before."""
+        if self._recorded is None or self._stacks != self._plan.stacks:
+            self._recorded = self._new_recorded(self._record)
+        assert self._recorded is not None, "there is a recorder"
+        slots = self._slots_of(shape.groups, 1)
+        updates = self.has_updates(slots)
+        if updates and slots != self._told:
+            self._recorded.adapters(slots)
+            self._told = slots
+        shape = shape.rounded(self._longest_output, self.longest_source)
+        return self._recorded.step(tokens, positions, shape, len(slots), updates=updates)
+
+    def _logits(
+        self, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape, rows: RowGroups | EachRow | None
+    ) -> torch.Tensor:
+        """Return (rows · tokens, vocabulary); tokens and positions are (rows, tokens)."""
+        plan = self._plan
         states = plan.embed(tokens.flatten())  # (rows · tokens, d_model)
-        bias = self._by_position[positions][..., : longest + 1]  # (rows, tokens, heads, keys)
+        bias = self._by_position[positions][..., : shape.keys]  # (rows, tokens, heads, keys)
         bias = bias.transpose(1, 2)
         for i, layer in enumerate(plan.decoder):
             states = self._own_attention(layer, i, states, positions, bias, rows)
-            states = self._cross_attention(layer, i, states, rows, groups)
+            states = self._cross_attention(layer, i, states, rows, shape)
             states = layer.feed_forward(states, rows)
-        return plan.logits(states, rows).view(*tokens.shape, -1)[:count]
+        return plan.logits(states, rows)
 
     def _computed(self) -> int:
-        """Return how many groups a step computes: on a CPU few different counts, what is behind the last ignored.
+        """Return how many groups a step computes: few different counts, what is behind the last ignored.
 
-        For each new count oneDNN makes its kernels anew: five products of T5 took 2.5 to 3.2 ms in place of 0.7 to 1.4.
+        For each new count oneDNN makes its kernels anew: five products of T5 took 2.5 to 3.2 ms in place of 0.7 to 1.4;
+        and a recorded step has one count.
         """
         count = len(self)
-        if self._plan.device.type != "cpu":
+        if self._plan.device.type != "cpu" and self._record is None:
             return count
         each = 1 << max(0, count.bit_length() - SAME_BITS)
         return min(self.groups, -(-count // each) * each)
@@ -203,15 +238,15 @@ class DecoderState:
         return layer.own.output.plus(states, mixed, rows)
 
     def _cross_attention(
-        self, layer: DecoderLayer, i: int, states: torch.Tensor, rows: Any, groups: int
+        self, layer: DecoderLayer, i: int, states: torch.Tensor, rows: Any, shape: StepShape
     ) -> torch.Tensor:
         heads, width = self._plan.heads
-        longest = max(self.lengths)
+        groups, longest = shape.groups, shape.source
         (q,) = layer.cross.queries(layer.cross.norm(states), rows)
         q = q.view(groups, -1, heads, width).transpose(1, 2)  # beams and their tokens are queries of one source
         keys, values = (cache[:groups, :, :longest] for cache in self._cross[:, i])
         scores = torch.matmul(q, keys.transpose(2, 3))  # (groups, heads, rows a group, source)
-        if min(self.lengths) < longest:
+        if shape.masked:
             scores += self._hidden[:groups, None, None, :longest]
         mixed = torch.matmul(torch.softmax(scores, dim=-1), values)
         mixed = mixed.transpose(1, 2).reshape(-1, heads * width)
@@ -219,15 +254,23 @@ class DecoderState:
 
     def groups_of(self, slots: Sequence[int]) -> RowGroups | None:
         """Return which rows go with which stacked adapters, None where no row has one of its own."""
-        return RowGroups(slots, self._adapters, self._plan.device) if self._adapters else None
+        return RowGroups(slots, self._adapters, self._plan.device) if self.has_updates(slots) else None
+
+    def has_updates(self, slots: Sequence[int]) -> bool:
+        """Tell whether rows of these stacked adapters have updates beside the weights."""
+        return self._adapters > 0
 
     def _row_groups(self, groups: int, tokens: int) -> RowGroups | None:
         if not self._adapters:
             return None
         if self._rows is None or len(self._rows.slots) != groups * self._beams * tokens:
-            slots = self._slots + self._slots[-1:] * (groups - len(self))
-            self._rows = self.groups_of([slot for slot in slots for _ in range(self._beams * tokens)])
+            self._rows = self.groups_of(self._slots_of(groups, tokens))
         return self._rows
+
+    def _slots_of(self, groups: int, tokens: int) -> list[int]:
+        """Return the adapter of each row of a step."""
+        slots = self._slots + self._slots[-1:] * (groups - len(self))
+        return [slot for slot in slots for _ in range(self._beams * tokens)]
 
 
 def _bias_by_position(plan: Plan, longest: int) -> torch.Tensor:

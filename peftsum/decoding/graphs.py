@@ -1,0 +1,180 @@
+"""A step of decoding recorded once and replayed: launching a small model's step takes a GPU longer than the work.
+
+A recording is a fixed list of operations on fixed memory. So a step reads its tokens, positions and adapters from
+buffers, and its shapes come in few sizes (:class:`StepShape`); the second step of a shape records it. A replay is
+compared with the same step run as usual before it is trusted: where recording fails, or gives something else, steps go
+on being launched one operation at a time, and a warning says so once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from peftsum.bank import EachRow
+
+logger = logging.getLogger(__name__)
+
+MOST_KEPT = 64  # recordings; the least recently used one goes
+LEAST_KEYS = 16  # tokens of summaries that a recorded step attends to; then twice as many, and so on
+SOURCE_TOKENS = 128  # a recorded step attends to a multiple of these of its sources
+TOLERANCE = 0.02  # of the largest logit, between a step run as usual and replayed: wrong memory gives far more
+_failed: set[torch.device] = set()
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """What the operations of a step depend on besides the contents of tensors."""
+
+    groups: int
+    keys: int
+    """Tokens of each summary that are attended to."""
+    source: int
+    """Tokens of each source that are attended to."""
+    masked: bool
+    """Some source is shorter."""
+
+    def rounded(self, most_keys: int, longest_source: int) -> StepShape:
+        """Return the shape that is recorded for this one; what it has more is masked.
+
+        Args:
+            most_keys: tokens that the cache of a summary has.
+            longest_source: tokens that the cache of a source has.
+        """
+        keys = max(LEAST_KEYS, 1 << (self.keys - 1).bit_length())
+        source = -(-self.source // SOURCE_TOKENS) * SOURCE_TOKENS
+        return StepShape(self.groups, min(keys, most_keys), min(source, longest_source), masked=True)
+
+
+class Recording(Protocol):
+    """What was recorded."""
+
+    def replay(self) -> None:
+        """Do it again."""
+
+
+Record = Callable[[Callable[[], None]], Recording]
+Run = Callable[[torch.Tensor, torch.Tensor, StepShape, EachRow | None], torch.Tensor]
+
+
+def recorder(device: torch.device) -> Record | None:
+    """Return what records on a device; None where launching costs little, or recording failed before."""
+    return CudaRecorder(device) if device.type == "cuda" and device not in _failed else None
+
+
+class CudaRecorder:
+    """Records CUDA graphs that share one memory pool.
+
+    Args:
+        device: the GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+        self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def __call__(self, work: Callable[[], None]) -> Recording:
+        """Run work once on the recording stream, where libraries make what they make once, then record it."""
+        graph = torch.cuda.CUDAGraph()
+        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+        with torch.cuda.stream(self._stream):
+            work()
+            self._stream.synchronize()
+            # a server's other threads may ask the device for memory meanwhile
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
+        return graph
+
+
+class RecordedSteps:
+    """The steps of one decoder state, whose caches stay where they are.
+
+    Args:
+        run: returns a step's logits, (rows, vocabulary), from tokens and positions, (rows, 1), shape and adapters.
+        record: records on the device.
+        rows: most rows of a step.
+        device: where the caches are.
+    """
+
+    def __init__(self, run: Run, record: Record, rows: int, device: torch.device) -> None:
+        self._run, self._record, self._device = run, record, device
+        self._tokens = torch.zeros(rows, 1, dtype=torch.long, device=device)
+        self._positions = torch.zeros_like(self._tokens)
+        self._slots = torch.zeros(rows, dtype=torch.long, device=device)
+        self._logits: torch.Tensor | None = None
+        self._seen: set[tuple[StepShape, bool]] = set()
+        self._kept: dict[tuple[StepShape, bool], Recording] = {}
+
+    def adapters(self, slots: list[int]) -> None:
+        """Say which stacked adapter each row has, until it is said anew."""
+        self._slots[: len(slots)] = torch.tensor(slots, device=self._device)
+
+    def step(
+        self, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape, rows: int, *, updates: bool
+    ) -> torch.Tensor:
+        """Return the logits of each row, (rows, vocabulary), good until the next step.
+
+        Args:
+            tokens: (rows that count, 1).
+            positions: the same shape.
+            shape: a rounded one.
+            rows: those of the shape.
+            updates: rows have adapters of their own.
+        """
+        for buffer, given in ((self._tokens, tokens), (self._positions, positions)):
+            buffer[: len(given)] = given
+            buffer[len(given) : rows] = 0
+        key = (shape, updates)
+        kept = self._kept.pop(key, None)
+        if kept is None and (key not in self._seen or self._device in _failed):
+            self._seen.add(key)
+            return self._as_usual(key, rows)
+        if kept is None:
+            logits = self._as_usual(key, rows)
+            kept = self._try(key, rows, logits)
+            if kept is None:
+                return logits
+        else:
+            kept.replay()
+        self._kept[key] = kept
+        if len(self._kept) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        assert self._logits is not None, "a recording fills it"
+        return self._logits[:rows]
+
+    def _as_usual(self, key: tuple[StepShape, bool], rows: int) -> torch.Tensor:
+        shape, updates = key
+        each = EachRow(self._slots[:rows]) if updates else None
+        return self._run(self._tokens[:rows], self._positions[:rows], shape, each)
+
+    def _try(self, key: tuple[StepShape, bool], rows: int, expected: torch.Tensor) -> Recording | None:
+        """Record a step that was just run, and replay it; None, from now on, where that gives something else."""
+        if self._logits is None:
+            self._logits = torch.zeros(len(self._slots), expected.shape[1], device=self._device)
+        logits = self._logits[:rows]
+
+        def work() -> None:
+            logits.copy_(self._as_usual(key, rows))
+
+        try:
+            recording = self._record(work)
+            logits.zero_()
+            recording.replay()
+            difference = float((logits - expected).abs().max() / expected.abs().max())
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+        else:
+            if difference <= TOLERANCE:
+                return recording
+            reason = f"a replayed step differs by {difference:.2g} of its largest logit"
+        _failed.add(self._device)
+        logger.warning("steps are not recorded as CUDA graphs, which makes decoding slower: %s", reason)
+        return None
