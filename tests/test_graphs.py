@@ -12,8 +12,10 @@ import torch
 from recorded_operations import Operations, record
 from test_decoding import SETTINGS, _eager_to_end, dialogues, ids, reference
 
+from peftsum.bank import LayerFactors
 from peftsum.decoding import decode_ids, graphs, loop, state
 from peftsum.decoding.graphs import StepShape
+from peftsum.decoding.joining import Lane, LastingPlan, Newcomer, Seats
 from peftsum.model import load_base
 from peftsum.recipe import Generation, Model
 
@@ -22,6 +24,7 @@ Made = list[Operations]
 
 @pytest.fixture(scope="module")
 def model(byte_base: Path) -> Any:
+    """A random T5 that often ends a summary."""
     return _eager_to_end(load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu").model)
 
 
@@ -53,6 +56,39 @@ def test_replayed_steps_write_what_generate_writes(
     assert ids(decode_ids(model, sources, generation, batch_tokens=300)) == expected
     assert len(made) > 3  # of several shapes
     assert sum(operations.replays for operations in made) > 2 * len(made)  # once each to check it, then in earnest
+
+
+def test_recordings_notice_adapters_that_move(model: Any, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adapters of larger ranks take seats: stacks go to other memory, and steps of the same shapes read them there."""
+
+    @torch.inference_mode()
+    def written() -> list[list[int]]:
+        plan = LastingPlan(model)
+        seats = Seats(plan, 4)
+        lane = Lane(plan, seats, Generation(max_new_tokens=40, min_new_tokens=25), 2, 60, 40)
+        found: dict[int, list[int]] = {}
+        for number, rank in enumerate((2, 5, 7)):
+            seat = seats.take(str(rank), lambda rank=rank: _factors(plan, rank))
+            assert seat is not None
+            sources = dialogues(2, number)
+            lane.admit([Newcomer(2 * number + i, source, seat, 40) for i, source in enumerate(sources)])
+            while len(lane):
+                found |= {member: decoded.ids for member, decoded in lane.step()}
+        return [found[i] for i in range(6)]
+
+    recorded = written()
+    assert made
+    monkeypatch.setattr(state, "recorder", lambda device: None)
+    assert recorded == written()
+
+
+def _factors(plan: LastingPlan, rank: int) -> dict[str, LayerFactors]:
+    torch.manual_seed(rank)
+    return {
+        name: LayerFactors(torch.randn(rank, weight.shape[1]) * 0.3, torch.randn(rank, weight.shape[0]) * 0.3)
+        for projection, names in plan.named
+        for name, weight in zip(names, [part.module.weight for part in projection.parts], strict=True)
+    }
 
 
 def test_few_recordings_are_kept_at_once(model: Any, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
