@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dialogues", type=int, help="how many to summarize")
     parser.add_argument("--rounds", type=int, help="how often the systems take turns")
     parser.add_argument("--data", help="a data source with a split `validation`")
+    parser.add_argument("--device", default="cpu", help="where all of them run: cpu (default) or cuda")
     parser.add_argument(
         "--cpu-time",
         action="store_true",
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shapes = {}
     for shape in options.shapes.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            shapes[shape] = time_shape(shape, workload, effort, Path(folder), clock)
+            shapes[shape] = time_shape(shape, workload, effort, Path(folder), clock, torch.device(options.device))
         _print_shape(shape, shapes[shape], len(workload.sources))
     ratios = {f"{name}_{shape}": value for shape, found in shapes.items() for name, value in found["ratios"].items()}
     first = shapes["small"] if "small" in shapes else next(iter(shapes.values()))
@@ -103,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         machine = describe_machine()
         record = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": torch.cuda.get_device_name(options.device)
+            if options.device.startswith("cuda")
+            else options.device,
             "clock": "processor time of the process" if options.cpu_time else "wall",
             "machine": {"cpu": machine.cpu, "cores": machine.usable_cores, "os": machine.os, "python": machine.python},
             "versions": machine.packages,
@@ -127,7 +131,12 @@ def _effort(options: argparse.Namespace, count: int) -> Effort:
 
 
 def time_shape(
-    shape: str, workload: Workload, effort: Effort, folder: Path, clock: Callable[[], float]
+    shape: str,
+    workload: Workload,
+    effort: Effort,
+    folder: Path,
+    clock: Callable[[], float],
+    device: torch.device,
 ) -> dict[str, object]:
     """Return the seconds of each system on a shape, round by round, and the ratios that follow."""
     with quiet_load():
@@ -135,14 +144,14 @@ def time_shape(
             build_base(shape, folder / shape)
         base = base_of(shape, folder)
         adapters = write_adapters(base, folder)
-        ours, by_peft = Ours(base, adapters), mixed_by_peft(base, adapters)
+        ours, by_peft = Ours(base, adapters, device), mixed_by_peft(base, adapters, device)
         systems: dict[str, System] = {
             "peftsum": ours.one,
             "peftsum_mixed8": ours.mixed,
-            "common": common(base, adapters[0]),
-            "best_eager": best(base, adapters[0], "eager"),
-            "best_sdpa": best(base, adapters[0], "sdpa"),
-            "best_bf16": best(base, adapters[0], "sdpa", torch.bfloat16),
+            "common": common(base, adapters[0], device),
+            "best_eager": best(base, adapters[0], device, "eager"),
+            "best_sdpa": best(base, adapters[0], device, "sdpa"),
+            "best_bf16": best(base, adapters[0], device, "sdpa", torch.bfloat16),
         }
     hopeless = _warm_up(systems, workload, clock)
     seconds: dict[str, list[float]] = {name: [] for name in systems}
@@ -179,7 +188,7 @@ def time_shape(
         name: [a / b for a, b in zip(seconds[slow], seconds[fast], strict=True)] for name, (slow, fast) in pairs.items()
     }
     values |= {"mixed8_vs_peft": [by_peft_s / mixed_s], "swap_ms": swaps}
-    even = time_even(ours.one, base, adapters[0], workload, effort.even_rounds, folder, clock)
+    even = time_even(ours.one, base, adapters[0], workload, effort.even_rounds, folder, clock, device)
     for name in even["seconds"]:
         if name != "peftsum":
             both = zip(even["seconds"][name], even["seconds"]["peftsum"], strict=True)
@@ -219,7 +228,14 @@ def _timed(run: System, workload: Workload, clock: Callable[[], float]) -> tuple
 
 
 def time_even(
-    ours: System, base: str, adapter: Path, workload: Workload, rounds: int, folder: Path, clock: Callable[[], float]
+    ours: System,
+    base: str,
+    adapter: Path,
+    workload: Workload,
+    rounds: int,
+    folder: Path,
+    clock: Callable[[], float],
+    device: torch.device,
 ) -> dict[str, Any]:
     """Return seconds of peftsum and CTranslate2, round by round, where all summaries have the median length."""
     if importlib.util.find_spec("ctranslate2") is None:
@@ -228,7 +244,9 @@ def time_even(
     even = Workload(workload.sources, [length] * len(workload.sources))
     systems = {"peftsum": ours}
     with quiet_load():
-        systems |= {f"ctranslate2_{compute}": by_ctranslate2(base, adapter, compute, folder) for compute in COMPUTE}
+        systems |= {
+            f"ctranslate2_{compute}": by_ctranslate2(base, adapter, compute, folder, device) for compute in COMPUTE
+        }
     seconds: dict[str, list[float]] = {name: [] for name in systems}
     answers: dict[str, Ids] = {}
     for _ in range(rounds):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,27 @@ def test_few_recordings_are_kept_at_once(model: Any, made: Made, monkeypatch: py
     found = ids(decode_ids(model, sources, generation, batch_tokens=300))
     assert found == reference(model, sources, generation)
     assert made
+
+
+def test_caches_and_recordings_are_free_at_the_end_of_a_call(
+    model: Any, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the garbage collector, which comes late and knows nothing of a GPU's memory."""
+    states = []
+    original = state.DecoderState.__init__
+
+    def noted(self: state.DecoderState, *args: Any) -> None:
+        states.append(weakref.ref(self))
+        original(self, *args)
+
+    monkeypatch.setattr(state.DecoderState, "__init__", noted)
+    gc.disable()
+    try:
+        decode_ids(model, dialogues(24, 8), Generation(max_new_tokens=14), batch_tokens=300)
+        assert made
+        assert [reference() for reference in states] == [None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("fault", ["refused", "wrong"])

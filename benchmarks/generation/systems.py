@@ -26,8 +26,8 @@ SETTINGS = Generation(max_new_tokens=MAX_NEW)
 class EndAt:
     """transformers' hook on scores: row i ends with its ``ends[i]``-th token, and not before."""
 
-    def __init__(self, ends: Sequence[int], eos: int) -> None:
-        self._ends, self._eos = torch.tensor(ends), eos
+    def __init__(self, ends: Sequence[int], eos: int, device: torch.device) -> None:
+        self._ends, self._eos = torch.tensor(ends, device=device), eos
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the scores, changed in place."""
@@ -43,21 +43,23 @@ def _generate(model: Any, workload: Workload, batches: Sequence[Sequence[int]], 
 
     found: dict[int, list[int]] = {}
     for batch in batches:
-        inputs = collate_sources([workload.sources[i] for i in batch], model.config.pad_token_id)
+        padded = collate_sources([workload.sources[i] for i in batch], model.config.pad_token_id)
+        inputs = {name: tensor.to(model.device) for name, tensor in padded.items()}
         ends = [workload.ends[i] for i in batch]
         options: dict[str, Any] = {"adapter_names": [adapters[i] for i in batch]} if adapters else {}
-        rules = LogitsProcessorList([EndAt(ends, model.config.eos_token_id)])
+        rules = LogitsProcessorList([EndAt(ends, model.config.eos_token_id, model.device)])
         output = model.generate(**inputs, max_new_tokens=MAX_NEW, do_sample=False, logits_processor=rules, **options)
         found |= {i: row[1 : 1 + end].tolist() for i, row, end in zip(batch, output, ends, strict=True)}
     return [found[i] for i in range(len(workload.sources))]
 
 
-def common(base: str, adapter: Path) -> System:
+def common(base: str, adapter: Path, device: torch.device) -> System:
     """``generate()`` as most people call it: peft's model unmerged, batches of 8 as the file has them."""
     from peft import PeftModel
     from transformers import AutoModelForSeq2SeqLM
 
-    model = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(_folder(base)), str(adapter)).eval()
+    net = AutoModelForSeq2SeqLM.from_pretrained(_folder(base))
+    model = PeftModel.from_pretrained(net, str(adapter)).to(device).eval()
 
     def run(workload: Workload) -> Ids:
         count = len(workload.sources)
@@ -68,13 +70,13 @@ def common(base: str, adapter: Path) -> System:
     return run
 
 
-def best(base: str, adapter: Path, attention: str, dtype: torch.dtype = torch.float32) -> System:
+def best(base: str, adapter: Path, device: torch.device, attention: str, dtype: torch.dtype = torch.float32) -> System:
     """``generate()`` as well as it can be called: merged, sorted by length, batches under a token budget."""
     from peft import PeftModel
     from transformers import AutoModelForSeq2SeqLM
 
     net = AutoModelForSeq2SeqLM.from_pretrained(_folder(base), attn_implementation=attention)
-    model = PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().to(dtype).eval()
+    model = PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().to(device, dtype).eval()
 
     def run(workload: Workload) -> Ids:
         with torch.inference_mode():
@@ -84,7 +86,7 @@ def best(base: str, adapter: Path, attention: str, dtype: torch.dtype = torch.fl
     return run
 
 
-def by_ctranslate2(base: str, adapter: Path, compute: Compute, folder: Path) -> System:
+def by_ctranslate2(base: str, adapter: Path, compute: Compute, folder: Path, device: torch.device) -> System:
     """CTranslate2 on the merged adapter; it has one length for all, so summaries of a workload must be equally long."""
     import ctranslate2
     from peft import PeftModel
@@ -97,7 +99,7 @@ def by_ctranslate2(base: str, adapter: Path, compute: Compute, folder: Path) -> 
         PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().save_pretrained(str(plain))
     convert(plain, out, compute, tokenizer)
     threads = torch.get_num_threads()
-    translator = ctranslate2.Translator(str(out), device="cpu", intra_threads=threads, compute_type=compute)
+    translator = ctranslate2.Translator(str(out), device=device.type, intra_threads=threads, compute_type=compute)
 
     def run(workload: Workload) -> Ids:
         (length,) = set(workload.ends)
@@ -116,7 +118,7 @@ def by_ctranslate2(base: str, adapter: Path, compute: Compute, folder: Path) -> 
     return run
 
 
-def mixed_by_peft(base: str, adapters: Sequence[Path]) -> System:
+def mixed_by_peft(base: str, adapters: Sequence[Path], device: torch.device) -> System:
     """``generate(adapter_names=…)``: peft's own mixing, batches of 8 as the file has them."""
     from peft import PeftModel
     from transformers import AutoModelForSeq2SeqLM
@@ -125,7 +127,7 @@ def mixed_by_peft(base: str, adapters: Sequence[Path]) -> System:
     model = PeftModel.from_pretrained(net, str(adapters[0]), adapter_name=adapters[0].name)
     for path in adapters[1:]:
         model.load_adapter(str(path), adapter_name=path.name)
-    model.eval()
+    model.to(device).eval()
 
     def run(workload: Workload) -> Ids:
         count = len(workload.sources)
@@ -165,15 +167,16 @@ class Ours:
     Args:
         base: of the adapters.
         adapters: folders.
+        device: where it runs.
     """
 
-    def __init__(self, base: str, adapters: Sequence[Path]) -> None:
+    def __init__(self, base: str, adapters: Sequence[Path], device: torch.device) -> None:
         from peft import PeftConfig
 
         from peftsum.adapters import check_adapter
 
-        self._model: Any = load_base(Model(base=base, precision="fp32"), frozen=True, device="cpu").model.eval()
-        self.bank = AdapterBank(torch.device("cpu"))
+        self._model: Any = load_base(Model(base=base, precision="fp32"), frozen=True, device=str(device)).model.eval()
+        self._device, self.bank = device, AdapterBank(device)
         self.file_bytes = 0
         self._factors = {}
         for path in adapters:
@@ -202,7 +205,7 @@ class Ours:
         one = self.file_bytes / len(self._factors)
         found, names = {}, list(self._factors)
         for count in counts:
-            bank = AdapterBank(torch.device("cpu"))
+            bank = AdapterBank(self._device)
             for number in range(count):
                 bank.add(f"{number}", self._factors[names[number % len(names)]])
             found[f"bank_of_{count}"] = bank.nbytes / (count * one)

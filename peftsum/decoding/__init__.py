@@ -7,6 +7,7 @@
 | generation settings on the scores of rows at unlike positions | ``constraints`` |
 | the model's layers in groups, merged and packed where that pays | ``plan``, ``linear`` |
 | encoder; decoder with static caches | ``encoder``, ``state`` |
+| a step recorded as a CUDA graph and replayed | ``graphs`` |
 | what comes out | ``output`` |
 | rows that join and leave for as long as a server runs | ``joining`` |
 | transformers' own ``generate`` for what the loop cannot run | ``by_transformers`` |

@@ -97,15 +97,16 @@ class CudaRecorder:
 class RecordedSteps:
     """The steps of one decoder state, whose caches stay where they are.
 
+    It does not keep what runs a step: the state that owns both would be freed by the garbage collector only.
+
     Args:
-        run: returns a step's logits, (rows, vocabulary), from tokens and positions, (rows, 1), shape and adapters.
         record: records on the device.
         rows: most rows of a step.
         device: where the caches are.
     """
 
-    def __init__(self, run: Run, record: Record, rows: int, device: torch.device) -> None:
-        self._run, self._record, self._device = run, record, device
+    def __init__(self, record: Record, rows: int, device: torch.device) -> None:
+        self._record, self._device = record, device
         self._tokens = torch.zeros(rows, 1, dtype=torch.long, device=device)
         self._positions = torch.zeros_like(self._tokens)
         self._slots = torch.zeros(rows, dtype=torch.long, device=device)
@@ -118,11 +119,12 @@ class RecordedSteps:
         self._slots[: len(slots)] = torch.tensor(slots, device=self._device)
 
     def step(
-        self, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape, rows: int, *, updates: bool
+        self, run: Run, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape, rows: int, *, updates: bool
     ) -> torch.Tensor:
         """Return the logits of each row, (rows, vocabulary), good until the next step.
 
         Args:
+            run: returns a step's logits from tokens and positions, (rows, 1), shape and adapters; always the same.
             tokens: (rows that count, 1).
             positions: the same shape.
             shape: a rounded one.
@@ -136,10 +138,10 @@ class RecordedSteps:
         kept = self._kept.pop(key, None)
         if kept is None and (key not in self._seen or self._device in _failed):
             self._seen.add(key)
-            return self._as_usual(key, rows)
+            return self._as_usual(run, key, rows)
         if kept is None:
-            logits = self._as_usual(key, rows)
-            kept = self._try(key, rows, logits)
+            logits = self._as_usual(run, key, rows)
+            kept = self._try(run, key, rows, logits)
             if kept is None:
                 return logits
         else:
@@ -150,19 +152,19 @@ class RecordedSteps:
         assert self._logits is not None, "a recording fills it"
         return self._logits[:rows]
 
-    def _as_usual(self, key: tuple[StepShape, bool], rows: int) -> torch.Tensor:
+    def _as_usual(self, run: Run, key: tuple[StepShape, bool], rows: int) -> torch.Tensor:
         shape, updates = key
         each = EachRow(self._slots[:rows]) if updates else None
-        return self._run(self._tokens[:rows], self._positions[:rows], shape, each)
+        return run(self._tokens[:rows], self._positions[:rows], shape, each)
 
-    def _try(self, key: tuple[StepShape, bool], rows: int, expected: torch.Tensor) -> Recording | None:
+    def _try(self, run: Run, key: tuple[StepShape, bool], rows: int, expected: torch.Tensor) -> Recording | None:
         """Record a step that was just run, and replay it; None, from now on, where that gives something else."""
         if self._logits is None:
             self._logits = torch.zeros(len(self._slots), expected.shape[1], device=self._device)
         logits = self._logits[:rows]
 
         def work() -> None:
-            logits.copy_(self._as_usual(key, rows))
+            logits.copy_(self._as_usual(run, key, rows))
 
         try:
             recording = self._record(work)

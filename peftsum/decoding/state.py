@@ -63,7 +63,7 @@ class DecoderState:
         self._stacks, self._told = self._plan.stacks, None
         if record is None:
             return None
-        return RecordedSteps(self._logits, record, self.groups * self._beams, self._plan.device)
+        return RecordedSteps(record, self.groups * self._beams, self._plan.device)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -194,7 +194,7 @@ class DecoderState:
             self._recorded.adapters(slots)
             self._told = slots
         shape = shape.rounded(self._longest_output, self.longest_source)
-        return self._recorded.step(tokens, positions, shape, len(slots), updates=updates)
+        return self._recorded.step(self._logits, tokens, positions, shape, len(slots), updates=updates)
 
     def _logits(
         self, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape, rows: RowGroups | EachRow | None
