@@ -1,4 +1,4 @@
-"""A step of decoding recorded once and replayed: launching a small model's step takes a GPU longer than the work.
+"""A step of decoding recorded once and replayed: a small model's step is hundreds of small kernels to be launched.
 
 A recording is a fixed list of operations on fixed memory. So a step reads its tokens, positions and adapters from
 buffers, and its shapes come in few sizes (:class:`StepShape`); the second step of a shape records it. A replay is
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -23,6 +25,7 @@ MOST_KEPT = 64  # recordings; the least recently used one goes
 LEAST_KEYS = 16  # tokens of summaries that a recorded step attends to; then twice as many, and so on
 SOURCE_TOKENS = 128  # a recorded step attends to a multiple of these of its sources
 TOLERANCE = 0.02  # of the largest logit, between a step run as usual and replayed: wrong memory gives far more
+SINCE = "2.13"  # torch before that leaves its allocator recording after a failed recording (pytorch#180395)
 _failed: set[torch.device] = set()
 
 
@@ -62,20 +65,27 @@ Run = Callable[[torch.Tensor, torch.Tensor, StepShape, EachRow | None], torch.Te
 
 
 def recorder(device: torch.device) -> Record | None:
-    """Return what records on a device; None where launching costs little, or recording failed before."""
-    return CudaRecorder(device) if device.type == "cuda" and device not in _failed else None
+    """Return what records on a device, for one set of recordings; None where launching costs little, or it failed."""
+    wanted = device.type == "cuda" and device not in _failed and torch.__version__ >= SINCE
+    return CudaRecorder(device) if wanted else None
+
+
+@lru_cache
+def _recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the one stream that all recordings are made on: libraries keep a workspace for each stream they meet."""
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return stream
 
 
 class CudaRecorder:
-    """Records CUDA graphs that share one memory pool.
+    """Records CUDA graphs that share one memory pool; a pool whose graphs are all gone cannot be used again.
 
     Args:
         device: the GPU.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
-        self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pool, self._stream = torch.cuda.graph_pool_handle(), _recording_stream(device)
 
     def __call__(self, work: Callable[[], None]) -> Recording:
         """Run work once on the recording stream, where libraries make what they make once, then record it."""
@@ -88,8 +98,11 @@ class CudaRecorder:
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
                 work()
-            finally:
-                graph.capture_end()
+            except BaseException:
+                with suppress(RuntimeError):  # it says that the recording is invalid, and not why
+                    graph.capture_end()
+                raise
+            graph.capture_end()
         torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
         return graph
 
@@ -110,16 +123,23 @@ class RecordedSteps:
         self._tokens = torch.zeros(rows, 1, dtype=torch.long, device=device)
         self._positions = torch.zeros_like(self._tokens)
         self._slots = torch.zeros(rows, dtype=torch.long, device=device)
+        self._told: list[int] = []
+        """What was last written into them."""
+        self._full = False
+        """There was no memory for one more recording."""
         self._logits: torch.Tensor | None = None
         self._seen: set[tuple[StepShape, bool]] = set()
         self._kept: dict[tuple[StepShape, bool], Recording] = {}
 
-    def adapters(self, slots: list[int]) -> None:
-        """Say which stacked adapter each row has, until it is said anew."""
-        self._slots[: len(slots)] = torch.tensor(slots, device=self._device)
-
     def step(
-        self, run: Run, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape, rows: int, *, updates: bool
+        self,
+        run: Run,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        shape: StepShape,
+        slots: list[int],
+        *,
+        updates: bool,
     ) -> torch.Tensor:
         """Return the logits of each row, (rows, vocabulary), good until the next step.
 
@@ -128,15 +148,19 @@ class RecordedSteps:
             tokens: (rows that count, 1).
             positions: the same shape.
             shape: a rounded one.
-            rows: those of the shape.
-            updates: rows have adapters of their own.
+            slots: which stacked adapter each row of the shape has.
+            updates: any of these has an update.
         """
+        rows = len(slots)
+        if updates and slots != self._told:
+            self._slots[:rows] = torch.tensor(slots, device=self._device)
+            self._told = slots
         for buffer, given in ((self._tokens, tokens), (self._positions, positions)):
             buffer[: len(given)] = given
             buffer[len(given) : rows] = 0
         key = (shape, updates)
         kept = self._kept.pop(key, None)
-        if kept is None and (key not in self._seen or self._device in _failed):
+        if kept is None and (key not in self._seen or self._full or self._device in _failed):
             self._seen.add(key)
             return self._as_usual(run, key, rows)
         if kept is None:
@@ -158,7 +182,7 @@ class RecordedSteps:
         return run(self._tokens[:rows], self._positions[:rows], shape, each)
 
     def _try(self, run: Run, key: tuple[StepShape, bool], rows: int, expected: torch.Tensor) -> Recording | None:
-        """Record a step that was just run, and replay it; None, from now on, where that gives something else."""
+        """Record a step that was just run, and replay it; None where that fails or gives something else."""
         if self._logits is None:
             self._logits = torch.zeros(len(self._slots), expected.shape[1], device=self._device)
         logits = self._logits[:rows]
@@ -171,6 +195,9 @@ class RecordedSteps:
             logits.zero_()
             recording.replay()
             difference = float((logits - expected).abs().max() / expected.abs().max())
+        except torch.OutOfMemoryError:
+            self._full = True  # others, with smaller caches, may have room
+            return None
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
         else:

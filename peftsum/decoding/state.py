@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from peftsum.bank import EachRow, RowGroups
 from peftsum.decoding.encoder import by_adapter
-from peftsum.decoding.graphs import Record, RecordedSteps, StepShape, recorder
+from peftsum.decoding.graphs import RecordedSteps, StepShape, recorder
 from peftsum.decoding.plan import DecoderLayer, Plan
 
 HIDDEN = float("-inf")
@@ -45,8 +45,6 @@ class DecoderState:
         self._slots: list[int] = []
         self._by_position = _bias_by_position(plan, longest_output)
         self._rows: RowGroups | None = None
-        self._told: list[int] | None = None
-        """The adapters of the rows that the recorded steps know."""
 
     def _allocate(self, groups: int, longest_source: int) -> None:
         heads, width = self._plan.heads
@@ -55,15 +53,13 @@ class DecoderState:
         self._own = torch.zeros(2, layers, groups * self._beams, heads, self._longest_output, width, **options)
         self._cross = torch.zeros(2, layers, groups, heads, longest_source, width, **options)
         self._hidden = torch.zeros(groups, longest_source, **options)  # -inf beyond a source's end
-        record = recorder(self._plan.device) if self._plan.recordable else None
-        self._record, self._recorded = record, self._new_recorded(record)
+        self._recorded = self._new_recorded()
 
-    def _new_recorded(self, record: Record | None) -> RecordedSteps | None:
+    def _new_recorded(self) -> RecordedSteps | None:
         """Return recordings of steps on the caches and stacked adapters as they now lie, where any are made."""
-        self._stacks, self._told = self._plan.stacks, None
-        if record is None:
-            return None
-        return RecordedSteps(record, self.groups * self._beams, self._plan.device)
+        self._stacks = self._plan.stacks
+        record = recorder(self._plan.device) if self._plan.recordable else None
+        return RecordedSteps(record, self.groups * self._beams, self._plan.device) if record is not None else None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -173,28 +169,20 @@ class DecoderState:
             positions: the same shape: where each stands in its summary.
             longest: the largest position, known to the caller without asking the device.
         """
+        if self._stacks != self._plan.stacks:
+            self._recorded = self._new_recorded()
         count, groups = len(tokens), self._computed()
         shape = StepShape(groups, longest + 1, max(self.lengths), masked=min(self.lengths) < max(self.lengths))
-        if self._record is not None and tokens.shape[1] == 1:
-            return self._replayed(tokens, positions, shape)[:count, None]
+        if self._recorded is not None and tokens.shape[1] == 1:
+            shape = shape.rounded(self._longest_output, self.longest_source)
+            slots = self._slots_of(groups, 1)
+            updates = self.has_updates(slots)
+            return self._recorded.step(self._logits, tokens, positions, shape, slots, updates=updates)[:count, None]
         beyond = groups * self._beams - count
         if beyond:
             tokens, positions = (functional.pad(each, (0, 0, 0, beyond)) for each in (tokens, positions))
         logits = self._logits(tokens, positions, shape, self._row_groups(groups, tokens.shape[1]))
         return logits.view(*tokens.shape, -1)[:count]
-
-    def _replayed(self, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape) -> torch.Tensor:
-        """Return the logits of a step of one token a row, (rows, vocabulary), recorded where its like came before."""
-        if self._recorded is None or self._stacks != self._plan.stacks:
-            self._recorded = self._new_recorded(self._record)
-        assert self._recorded is not None, "there is a recorder"
-        slots = self._slots_of(shape.groups, 1)
-        updates = self.has_updates(slots)
-        if updates and slots != self._told:
-            self._recorded.adapters(slots)
-            self._told = slots
-        shape = shape.rounded(self._longest_output, self.longest_source)
-        return self._recorded.step(self._logits, tokens, positions, shape, len(slots), updates=updates)
 
     def _logits(
         self, tokens: torch.Tensor, positions: torch.Tensor, shape: StepShape, rows: RowGroups | EachRow | None
@@ -217,7 +205,7 @@ class DecoderState:
         and a recorded step has one count.
         """
         count = len(self)
-        if self._plan.device.type != "cpu" and self._record is None:
+        if self._plan.device.type != "cpu" and self._recorded is None:
             return count
         each = 1 << max(0, count.bit_length() - SAME_BITS)
         return min(self.groups, -(-count // each) * each)
