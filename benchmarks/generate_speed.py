@@ -5,7 +5,7 @@
 `common` is `generate()` as most people call it: an unmerged peft adapter, batches of 8 in the order of the file.
 `best` is as well as it can be called: merged, sorted by length, batches of 8 192 source positions, the fastest of
 eager, SDPA and SDPA in bf16 (whose words may differ: they are counted, not required); one that needs twice the time of
-the fastest for eight dialogues is named and left out. The others are greedy in fp32, with one adapter of rank 16 on all
+the fastest for eight short summaries is named and left out. The others are greedy in fp32, with one adapter of rank 16 on all
 linear layers; then eight adapters are mixed in one batch, beside peft's mixing once (`--quick`: of eight dialogues).
 Random weights never end a summary, so all are made to end at the length of the human one (the same hook on the scores
 for all), and the token ids must be equal, or the run fails; but for ties, words whose scores fp64 finds within a
@@ -153,7 +153,8 @@ def time_shape(
             "best_sdpa": best(base, adapters[0], device, "sdpa"),
             "best_bf16": best(base, adapters[0], device, "sdpa", torch.bfloat16),
         }
-    hopeless = _warm_up(systems, workload, clock)
+    few = Workload(workload.sources[:FEW], [4] * FEW)
+    hopeless = _warm_up(systems, few, clock)
     seconds: dict[str, list[float]] = {name: [] for name in systems}
     answers: dict[str, Ids] = {}
     for number in range(effort.rounds):
@@ -170,14 +171,14 @@ def time_shape(
         if name != "best_bf16":
             _check_ties(base, adapters[:1], workload, answers[name], answers["common"])
     mixed = workload.first(effort.by_peft)
-    by_peft(Workload(workload.sources[:FEW], [4] * FEW))
+    by_peft(few)
     expected, by_peft_s = _timed(by_peft, mixed, clock)
     found, mixed_s = _timed(ours.mixed, mixed, clock)
     unequal["peftsum_mixed8"] = _unequal(found, expected)
     _check_ties(base, adapters, mixed, found, expected)
     swaps = ours.swap_ms()
-    few = workload.first(effort.alone)
-    alone = {name: _one_at_a_time(systems[name], few, clock) for name in ("peftsum", "common")}
+    apart = workload.first(effort.alone)
+    alone = {name: _one_at_a_time(systems[name], apart, clock) for name in ("peftsum", "common")}
     fastest = min((name for name in BEST if name in systems), key=lambda name: median(seconds[name]))
     pairs = {
         "vs_common": ("common", "peftsum"),
@@ -208,9 +209,8 @@ def time_shape(
     }
 
 
-def _warm_up(systems: dict[str, System], workload: Workload, clock: Callable[[], float]) -> dict[str, str]:
+def _warm_up(systems: dict[str, System], few: Workload, clock: Callable[[], float]) -> dict[str, str]:
     """Let every system make what it makes once, and take out the best calls that cannot be the best; return why."""
-    few = Workload(workload.sources[:FEW], [4] * FEW)
     taken = {}
     for name, run in systems.items():
         run(few)

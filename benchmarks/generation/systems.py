@@ -99,7 +99,8 @@ def by_ctranslate2(base: str, adapter: Path, compute: Compute, folder: Path, dev
         PeftModel.from_pretrained(net, str(adapter)).merge_and_unload().save_pretrained(str(plain))
     convert(plain, out, compute, tokenizer)
     threads = torch.get_num_threads()
-    translator = ctranslate2.Translator(str(out), device=device.type, intra_threads=threads, compute_type=compute)
+    options = {"device": device.type, "device_index": device.index or 0, "compute_type": compute}
+    translator = ctranslate2.Translator(str(out), intra_threads=threads, **options)
 
     def run(workload: Workload) -> Ids:
         (length,) = set(workload.ends)
