@@ -5,8 +5,9 @@
 `common` is `generate()` as most people call it: an unmerged peft adapter, batches of 8 in the order of the file.
 `best` is as well as it can be called: merged, sorted by length, batches of 8 192 source positions, the fastest of
 eager, SDPA and SDPA in bf16 (whose words may differ: they are counted, not required); one that needs twice the time of
-the fastest for eight short summaries is named and left out. The others are greedy in fp32, with one adapter of rank 16 on all
-linear layers; then eight adapters are mixed in one batch, beside peft's mixing once (`--quick`: of eight dialogues).
+the fastest for eight short summaries is named and left out. The others are greedy in fp32, with one adapter of rank 16
+on all linear layers; then eight adapters are mixed in one batch, beside peft's mixing once (`--quick`: of eight
+dialogues).
 Random weights never end a summary, so all are made to end at the length of the human one (the same hook on the scores
 for all), and the token ids must be equal, or the run fails; but for ties, words whose scores fp64 finds within a
 thousandth of each other, which are counted. The systems take turns, and a ratio is the median of those within the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -463,7 +464,7 @@ def test_values_are_redacted_on_the_way_in_and_come_back_on_request(
         )
     for response in (hidden, back, asked_by_server_alone, plain):
         assert response.status_code == 200, response.text
-    assert "0143" not in hidden.text
+    assert not re.search(r"555\D?0143", hidden.text)  # the last four alone may stand in a measured second or joule
     assert "example.org" not in hidden.text
     assert hidden.json()["summaries"][0]["redacted"] == {"phone": 1, "email": 1}
     assert asked_by_server_alone.json()["summaries"][0]["redacted"] == {"email": 1}
