@@ -125,8 +125,6 @@ def test_a_second_ctrl_c_ends_at_once(forks: Forker, byte_base: Path, folder: Pa
     with serving(forks, byte_base, folder, tmp_path, "--batch", "1") as process:
         many = LONG | {"dialogues": [{"dialogue": DIALOGUE}] * 60}
         del many["dialogue"]
-        with process.client() as client, pytest.raises(httpx2.ReadTimeout):
-            client.post("/v1/summaries", json=many, timeout=0.05)
         thread = threading.Thread(target=lambda: _ignore(process, many))
         thread.start()
         until(lambda: process.metric("peftsum_queue_summaries") > 30)
