@@ -19,8 +19,9 @@ SPARE = 8  # one slot in so many is allocated ahead: amortised growth for at mos
 class AdapterBank:
     """Resident adapters of one base.
 
-    A stack a layer holds the factors of all residents, (slots, rank, width) each, padded with zeros to the largest
-    rank and to zero where an adapter leaves the layer alone. Choosing an adapter is choosing a slot.
+    Two stacks a layer hold the factors of all residents, padded with zeros to the largest rank and to zero where an
+    adapter leaves the layer alone: (slots, in, rank), in which order a few rows are multiplied fastest, and
+    (slots, rank, out). Choosing an adapter is choosing a slot.
 
     Args:
         device: where the factors lie.
@@ -86,7 +87,7 @@ class AdapterBank:
         self._slots[name], self._shapes[name] = slot, shapes
         for layer, f in factors.items():
             down, up = self._layers[layer]
-            down[slot, : f.rank] = f.down
+            down[slot, :, : f.rank] = f.down.t()
             up[slot, : f.rank] = f.up
         self._shrink(freed)
         return left
@@ -138,7 +139,7 @@ class AdapterBank:
         found = {}
         for layer, (rank, _, _) in self._shapes[name].items():
             down, up = self._layers[layer]
-            found[layer] = LayerFactors(down[slot, :rank], up[slot, :rank])
+            found[layer] = LayerFactors(down[slot, :, :rank].t(), up[slot, :rank])
         return found
 
     def _leavers(
@@ -168,15 +169,15 @@ class AdapterBank:
             self._free = list(range(self._capacity, residents + spare))[::-1]
             self._capacity = residents + spare
         for layer, pair in list(self._layers.items()):
-            self._resize(layer, pair[0].shape[1])
+            self._resize(layer, pair[1].shape[1])
         for layer, (rank, _, _) in shapes.items():
             if layer not in self._layers:
                 f = factors[layer]
                 self._layers[layer] = (
-                    f.down.new_zeros(self._capacity, rank, f.down.shape[1], device=self._device),
+                    f.down.new_zeros(self._capacity, f.down.shape[1], rank, device=self._device),
                     f.up.new_zeros(self._capacity, rank, f.up.shape[1], device=self._device),
                 )
-            self._resize(layer, max(rank, self._layers[layer][0].shape[1]))
+            self._resize(layer, max(rank, self._layers[layer][1].shape[1]))
 
     def _shrink(self, freed: Iterable[str]) -> None:
         """Move the last residents into free slots where too many are free, and drop what no resident needs."""
@@ -187,7 +188,7 @@ class AdapterBank:
             ranks = [shapes[layer][0] for shapes in self._shapes.values() if layer in shapes]
             if not ranks:
                 self._layers.pop(layer, None)
-            elif max(ranks) < self._layers[layer][0].shape[1]:
+            elif max(ranks) < self._layers[layer][1].shape[1]:
                 self._resize(layer, max(ranks))
         if len(self._free) <= max(1, len(self._slots) // SPARE) and self.max_bytes is None:
             return
@@ -201,20 +202,19 @@ class AdapterBank:
                 self._slots[name] = hole
         self._capacity, self._free = wanted, []
         for layer, pair in list(self._layers.items()):
-            self._resize(layer, pair[0].shape[1])
+            self._resize(layer, pair[1].shape[1])
 
     def _resize(self, layer: str, rank: int) -> None:
         """Give a layer's stacks the bank's slots and a rank; what lies in both shapes stays."""
         down, up = self._layers[layer]
-        if down.shape[:2] == (self._capacity, rank):
+        if up.shape[:2] == (self._capacity, rank):
             return
-        slots, ranks = min(self._capacity, down.shape[0]), min(rank, down.shape[1])
-        grown = []
-        for stack in (down, up):
-            new = stack.new_zeros(self._capacity, rank, stack.shape[2])
-            new[:slots, :ranks] = stack[:slots, :ranks]
-            grown.append(new)
-        self._layers[layer] = (grown[0], grown[1])
+        slots, ranks = min(self._capacity, len(up)), min(rank, up.shape[1])
+        new_down = down.new_zeros(self._capacity, down.shape[1], rank)
+        new_down[:slots, :, :ranks] = down[:slots, :, :ranks]
+        new_up = up.new_zeros(self._capacity, rank, up.shape[2])
+        new_up[:slots, :ranks] = up[:slots, :ranks]
+        self._layers[layer] = (new_down, new_up)
 
 
 class _Taken(Mapping[str, "tuple[torch.Tensor, torch.Tensor]"]):

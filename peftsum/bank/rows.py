@@ -20,7 +20,7 @@ class StackedFactors:
     """The factors of the adapters of one call, by layer."""
 
     layers: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
-    """Name of a layer to down (adapters, rank, in) and up (adapters, rank, out); ranks are padded with zeros."""
+    """Name of a layer to down (adapters, in, rank) and up (adapters, rank, out); ranks are padded with zeros."""
     adapters: int
     """How many are stacked; the bare base is one of them, all zeros, where a row asks for it."""
 
@@ -33,7 +33,7 @@ class SharedInput:
     """The stacked factors of layers that read the same input, so that it is read once.
 
     Args:
-        factors: down (adapters, rank, in) and up (adapters, rank, out) a layer; None where it has no update.
+        factors: down (adapters, in, rank) and up (adapters, rank, out) a layer; None where it has no update.
     """
 
     def __init__(self, factors: Sequence[tuple[torch.Tensor, torch.Tensor] | None]) -> None:
@@ -42,8 +42,8 @@ class SharedInput:
         self.which = [i for i, pair in enumerate(factors) if pair is not None]
         """Which of the layers have an update."""
         pairs = [pair for pair in factors if pair is not None]
-        self.down = torch.cat([down for down, _ in pairs], 1) if len(pairs) > 1 else pairs[0][0]
-        """(adapters, sum of ranks, in)."""
+        self.down = torch.cat([down for down, _ in pairs], 2) if len(pairs) > 1 else pairs[0][0]
+        """(adapters, in, sum of ranks)."""
         self.ups = [up for _, up in pairs]
         """(adapters, rank, out) a layer that has one."""
         self.ranks = [up.shape[1] for up in self.ups]
@@ -94,10 +94,10 @@ class RowGroups:
             return
         x = x.to(down.dtype)
         if self.only is not None:
-            inner = x @ down[self.only].t()
+            inner = x @ down[self.only]
         else:
             gathered = x.index_select(0, self.gather).view(*self.shape, -1)  # (adapters, most, in)
-            inner = torch.bmm(gathered, down[self._read].transpose(1, 2))  # (adapters, most, ranks)
+            inner = torch.bmm(gathered, down[self._read])  # (adapters, most, ranks)
         parts = torch.split(inner, update.ranks, dim=-1)
         for y, part, up in zip((outs[i] for i in update.which), parts, update.ups, strict=True):
             if self.only is not None:
@@ -134,7 +134,7 @@ def _add_by_row(outs: Sequence[torch.Tensor], x: torch.Tensor, update: SharedInp
     """Add x downᵀ up with factors gathered by row; outs (rows, positions, out) a layer, x (rows, positions, in)."""
     import torch
 
-    inner = torch.bmm(x.to(update.down.dtype), update.down[slots].transpose(1, 2))  # (rows, positions, ranks)
+    inner = torch.bmm(x.to(update.down.dtype), update.down[slots])  # (rows, positions, ranks)
     parts = torch.split(inner, update.ranks, dim=-1)
     for y, part, up in zip((outs[i] for i in update.which), parts, update.ups, strict=True):
         if y.dtype == up.dtype:

@@ -133,7 +133,7 @@ class Seats:
                 up[seat].zero_()
                 found = factors.get(names[which])
                 if found is not None:
-                    update.down[seat, starts[which] : starts[which] + found.rank] = found.down
+                    update.down[seat, :, starts[which] : starts[which] + found.rank] = found.down.t()
                     up[seat, : found.rank] = found.up
 
     def _widen(self, factors: Mapping[str, LayerFactors]) -> None:
@@ -169,10 +169,11 @@ class Seats:
         assert self._plan is not None, "rows have seats"
         rank, inputs, outputs = shape
         options: dict[str, Any] = {"dtype": self._plan.dtype, "device": self._plan.device}
-        down = torch.zeros(self._made, rank, inputs, **options)
+        down = torch.zeros(self._made, inputs, rank, **options)
         up = torch.zeros(self._made, rank, outputs, **options)
-        for new, old in zip((down, up), before or (), strict=False):
-            new[: old.shape[0], : old.shape[1]] = old
+        if before is not None:
+            seats, ranks = before[1].shape[:2]
+            down[:seats, :, :ranks], up[:seats, :ranks] = before
         return down, up
 
 
@@ -181,7 +182,7 @@ def _layers_of(projection: Projection) -> dict[int, tuple[torch.Tensor, torch.Te
     update = projection.update
     if update is None:
         return {}
-    parts = torch.split(update.down, update.ranks, dim=1)
+    parts = torch.split(update.down, update.ranks, dim=2)
     return {which: (down, up) for which, down, up in zip(update.which, parts, update.ups, strict=True)}
 
 

@@ -13,7 +13,7 @@ from transformers.activations import NewGELUActivation
 from transformers.models.t5.modeling_t5 import T5DenseActDense, T5DenseGatedActDense, T5ForConditionalGeneration
 
 from peftsum.bank import StackedFactors
-from peftsum.decoding.linear import Part, Projection, active_part, can_pack, merged_part, plain_part
+from peftsum.decoding.linear import Part, Projection, Room, active_part, can_pack, merged_part, plain_part
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -104,7 +104,7 @@ class Plan:
 
     def __init__(self, model: PreTrainedModel, factors: StackedFactors | None = None, *, many: bool = False) -> None:
         net = t5_of(model)
-        self._factors, self._merge = factors, many
+        self._factors, self._merge, self._room = factors, many, Room()
         self.merged = many and factors is not None and factors.adapters == 1 and _norm_dtype(net) == torch.float32
         """True where the one stacked adapter is in the weights, so that rows need none."""
         self.config = net.config
@@ -119,7 +119,7 @@ class Plan:
         self.encoder_norm = _norm(net.encoder.final_layer_norm)
         self.decoder = [self._decoder_layer(b, f"decoder.block.{i}") for i, b in enumerate(net.decoder.block)]
         self.decoder_norm = _norm(net.decoder.final_layer_norm)
-        self.head = Projection([self._part(net.lm_head, "lm_head")])
+        self.head = Projection([self._part(net.lm_head, "lm_head")], self._room)
         self.dtype = self.decoder_norm.weight.dtype
         self.stacks = 0
         """Counts the times that stacked adapters moved to other memory."""
@@ -157,11 +157,11 @@ class Plan:
             return active_part(module, merge=self._merge)
         stack = self._factors.layers.get(name)
         if stack is not None and self.merged:
-            return merged_part(module, stack[0][0], stack[1][0])
+            return merged_part(module, stack[0][0].t(), stack[1][0])
         return plain_part(module, stack)
 
     def _group(self, owner: Any, path: str, *names: str) -> Projection:
-        return Projection([self._part(getattr(owner, name), f"{path}.{name}") for name in names])
+        return Projection([self._part(getattr(owner, name), f"{path}.{name}") for name in names], self._room)
 
     def _own(self, layer: Any, path: str) -> Attention:
         attention, path = layer.SelfAttention, f"{path}.SelfAttention"
