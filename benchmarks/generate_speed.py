@@ -6,8 +6,8 @@
 `best` is as well as it can be called: merged, sorted by length, batches of 8 192 source positions, the fastest of
 eager, SDPA and SDPA in bf16 (whose words may differ: they are counted, not required); one that needs twice the time of
 the fastest for eight short summaries is named and left out. The others are greedy in fp32, with one adapter of rank 16
-on all linear layers; then eight adapters are mixed in one batch, beside peft's mixing once (`--quick`: of eight
-dialogues).
+on all linear layers. Eight adapters are mixed in one batch, beside one adapter for the same dialogues (at least 48:
+six an adapter), and beside peft's mixing once (`--quick`: of eight dialogues).
 Random weights never end a summary, so all are made to end at the length of the human one (the same hook on the scores
 for all), and the token ids must be equal, or the run fails; but for ties, words whose scores fp64 finds within a
 thousandth of each other, which are counted. The systems take turns, and a ratio is the median of those within the
@@ -48,6 +48,7 @@ from peftsum.model import quiet_load  # noqa: E402
 DIALOGSUM = ROOT.parent / "shared" / "data" / "dialogsum"
 ROUNDS, DIALOGUES, ALONE = 5, 256, 12
 QUICK_ROUNDS, QUICK_DIALOGUES, QUICK_ALONE = 2, 24, 4
+MIXED_DIALOGUES = 48  # of eight adapters, at least
 QUICK_S = 230.0  # a second round begins only if it will probably end before this
 COMPUTE: tuple[Compute, ...] = ("float32", "int8")
 RESIDENT = (1, 8, 64)  # adapters in a bank
@@ -92,12 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     there = (DIALOGSUM / "validation.jsonl").is_file()
     source = options.data or (str(DIALOGSUM) if there else "builtin:dialogues")
     count = options.dialogues or (QUICK_DIALOGUES if options.quick else DIALOGUES)
-    workload = read_workload(source, "validation", count)
+    mix = read_workload(source, "validation", max(count, MIXED_DIALOGUES))
+    workload = mix.first(count)
     effort = _effort(options, len(workload.sources))
     shapes = {}
     for shape in options.shapes.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            shapes[shape] = time_shape(shape, workload, effort, Path(folder), clock, torch.device(options.device))
+            device = torch.device(options.device)
+            shapes[shape] = time_shape(shape, workload, mix, effort, Path(folder), clock, device)
         _print_shape(shape, shapes[shape], len(workload.sources))
     ratios = {f"{name}_{shape}": value for shape, found in shapes.items() for name, value in found["ratios"].items()}
     first = shapes["small"] if "small" in shapes else next(iter(shapes.values()))
@@ -134,12 +137,23 @@ def _effort(options: argparse.Namespace, count: int) -> Effort:
 def time_shape(
     shape: str,
     workload: Workload,
+    mix: Workload,
     effort: Effort,
     folder: Path,
     clock: Callable[[], float],
     device: torch.device,
 ) -> dict[str, object]:
-    """Return the seconds of each system on a shape, round by round, and the ratios that follow."""
+    """Return the seconds of each system on a shape, round by round, and the ratios that follow.
+
+    Args:
+        shape: of the base.
+        workload: what all systems summarize.
+        mix: what is summarized by eight adapters mixed and by one.
+        effort: how much is timed.
+        folder: for bases and adapters.
+        clock: counts seconds.
+        device: where all run.
+    """
     with quiet_load():
         if shape != "tiny":
             build_base(shape, folder / shape)
@@ -149,11 +163,13 @@ def time_shape(
         systems: dict[str, System] = {
             "peftsum": ours.one,
             "peftsum_mixed8": ours.mixed,
+            "peftsum_unmixed": ours.one,
             "common": common(base, adapters[0], device),
             "best_eager": best(base, adapters[0], device, "eager"),
             "best_sdpa": best(base, adapters[0], device, "sdpa"),
             "best_bf16": best(base, adapters[0], device, "sdpa", torch.bfloat16),
         }
+    of = {name: mix if name in {"peftsum_mixed8", "peftsum_unmixed"} else workload for name in systems}
     few = Workload(workload.sources[:FEW], [4] * FEW)
     hopeless = _warm_up(systems, few, clock)
     seconds: dict[str, list[float]] = {name: [] for name in systems}
@@ -162,7 +178,7 @@ def time_shape(
         began = time.perf_counter()
         print(f"{shape}, round {number + 1} of {effort.rounds} …", file=sys.stderr)
         for name, run in systems.items():
-            answers[name], taken = _timed(run, workload, clock)
+            answers[name], taken = _timed(run, of[name], clock)
             seconds[name].append(taken)
         if 2 * time.perf_counter() - began > effort.until:
             break
@@ -171,12 +187,12 @@ def time_shape(
         unequal[name] = _unequal(answers[name], answers["common"])
         if name != "best_bf16":
             _check_ties(base, adapters[:1], workload, answers[name], answers["common"])
-    mixed = workload.first(effort.by_peft)
+    some = workload.first(effort.by_peft)
     by_peft(few)
-    expected, by_peft_s = _timed(by_peft, mixed, clock)
-    found, mixed_s = _timed(ours.mixed, mixed, clock)
+    expected, by_peft_s = _timed(by_peft, some, clock)
+    found, mixed_s = _timed(ours.mixed, some, clock)
     unequal["peftsum_mixed8"] = _unequal(found, expected)
-    _check_ties(base, adapters, mixed, found, expected)
+    _check_ties(base, adapters, some, found, expected)
     swaps = ours.swap_ms()
     apart = workload.first(effort.alone)
     alone = {name: _one_at_a_time(systems[name], apart, clock) for name in ("peftsum", "common")}
@@ -184,7 +200,7 @@ def time_shape(
     pairs = {
         "vs_common": ("common", "peftsum"),
         "vs_best": (fastest, "peftsum"),
-        "mixed8_vs_one": ("peftsum", "peftsum_mixed8"),
+        "mixed8_vs_one": ("peftsum_unmixed", "peftsum_mixed8"),
     }
     values = {
         name: [a / b for a, b in zip(seconds[slow], seconds[fast], strict=True)] for name, (slow, fast) in pairs.items()
@@ -200,7 +216,8 @@ def time_shape(
         "seconds": seconds,
         "left_out": hopeless,
         "best": fastest,
-        "summaries_per_s": {name: len(workload.sources) / median(times) for name, times in seconds.items()},
+        "summaries_per_s": {name: len(of[name].sources) / median(times) for name, times in seconds.items()},
+        "summaries": {name: len(each.sources) for name, each in of.items()},
         "unequal_summaries": unequal,
         "bank_bytes_over_weights": ours.memory(RESIDENT),
         "one_dialogue_s": alone,
@@ -289,11 +306,14 @@ def _print_shape(shape: str, found: dict[str, object], count: int) -> None:
     assert isinstance(hopeless, dict)
     for name, reason in hopeless.items():
         print(f"  {name:15} left out: {reason} of the best calls on {FEW} short summaries")
-    seconds = found["seconds"]
+    seconds, summaries = found["seconds"], found["summaries"]
     assert isinstance(seconds, dict)
+    assert isinstance(summaries, dict)
     for name, times in seconds.items():
-        spread = f"{count / max(times):.2f} to {count / min(times):.2f}"
-        print(f"  {name:15} {count / median(times):8.2f} summaries/s ({spread})")
+        rates = [summaries[name] / s for s in times]
+        print(
+            f"  {name:15} {median(rates):8.2f} summaries/s of {summaries[name]} ({min(rates):.2f} to {max(rates):.2f})"
+        )
     even = found["even"]
     assert isinstance(even, dict)
     for name, times in even["seconds"].items():

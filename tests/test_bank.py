@@ -14,7 +14,7 @@ from random_adapters import DORA, KINDS, write_adapters
 from recorded_operations import record
 from safetensors.torch import load_file
 
-from peftsum import Summarizer
+from peftsum import Summarizer, decoding
 from peftsum.bank import AdapterBank, LayerFactors, not_stackable, read_factors
 from peftsum.decoding import by_transformers, decode_ids, linear, loop, plan, state
 from peftsum.exceptions import AdapterError, UsageError
@@ -84,6 +84,37 @@ def test_mixed_rows_equal_each_adapter_alone_by_peft(
         assert [found[i] for i in rows] == [d.ids for d in expected]
         outputs.add(str([d.ids for d in by_transformers.run(alone, texts[:3], generation, 500, scored=False)]))
     assert len(outputs) == len(KINDS) + 1  # adapters that change nothing would prove nothing
+
+
+@pytest.mark.parametrize(
+    ("names", "most_bytes", "rows"),
+    [(["wide"], 1 << 30, 4), ([None], 1 << 30, 4), (["wide", "thin"], 1 << 30, 8), (["wide", "thin"], 1, 4)],
+)
+def test_a_mix_goes_side_by_side_in_greater_numbers_where_the_caches_are_small(
+    names: list[str | None],
+    most_bytes: int,
+    rows: int,
+    folders: dict[str, Path],
+    net: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "DECODE_TOKENS", 4 * 20)
+    monkeypatch.setattr(decoding, "MIXED_TOKENS", 8 * 20)
+    monkeypatch.setattr(decoding, "MIXED_BYTES", most_bytes)
+    side_by_side = []
+    step = state.DecoderState.step
+
+    def counted(self: state.DecoderState, *args: Any) -> torch.Tensor:
+        side_by_side.append(len(self))
+        return step(self, *args)
+
+    monkeypatch.setattr(state.DecoderState, "step", counted)
+    bank = AdapterBank(CPU)
+    for name in ("wide", "thin"):
+        bank.add(name, read(folders[name], net))
+    factors, slots = bank.stacked(names * (16 // len(names)))
+    decode_ids(net, [[5] * 19 + [1]] * 16, Generation(max_new_tokens=4), factors=factors, slots=slots)
+    assert max(side_by_side) == rows
 
 
 @pytest.mark.parametrize("many", [False, True])

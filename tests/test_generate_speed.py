@@ -31,7 +31,8 @@ def test_a_run_writes_figures_and_ratios_and_finds_equal_words(
     pairs = [a / b for a, b in zip(common, ours, strict=True)]
     assert record["ratios"]["vs_common"]["low"] == min(pairs)
     assert found["bank_bytes"] <= 1.2 * found["adapter_file_bytes"]
-    assert record["dialogues"]["count"] == 9
+    assert record["dialogues"]["count"] == found["summaries"]["common"] == 9
+    assert found["summaries"]["peftsum_mixed8"] == found["summaries"]["peftsum_unmixed"] == 48
     if importlib.util.find_spec("ctranslate2") is None:
         assert "not installed" in found["even"]["skipped"]
     else:

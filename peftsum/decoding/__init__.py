@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from peftsum.bank import StackedFactors
+    from peftsum.decoding.plan import Plan
 
 __all__ = ["DECODE_TOKENS", "Decoded", "decode", "decode_ids", "texts_of", "why_not"]
 
 logger = logging.getLogger(__name__)
 
 DECODE_TOKENS = 8192  # source positions a batch; decoding keeps no gradients, so four times a training batch is safe
+MIXED_TOKENS = 16_384  # of several adapters: their factors are read in every step, of many rows as of few
+MIXED_BYTES = 512 << 20  # most that the sources' keys and values may take for that
 
 
 def decode(
@@ -53,7 +56,7 @@ def decode_ids(
     generation: Generation,
     *,
     title: str = "",
-    batch_tokens: int = DECODE_TOKENS,
+    batch_tokens: int | None = None,
     factors: StackedFactors | None = None,
     slots: Sequence[int] | None = None,
     ends: Sequence[int] | None = None,
@@ -66,7 +69,8 @@ def decode_ids(
         sources: token ids of each prompt with its dialogue.
         generation: the recipe's settings.
         title: shown with a progress bar when given.
-        batch_tokens: source positions side by side, padding included, beams counted.
+        batch_tokens: source positions side by side, padding included, beams counted; None is :data:`DECODE_TOKENS`,
+            and up to :data:`MIXED_TOKENS` where several adapters are mixed.
         factors: adapters from a bank; None takes what is active on the model.
         slots: which of the stacked adapters each source has.
         ends: how many tokens each summary has to have, its end token included; for timing.
@@ -90,11 +94,13 @@ def decode_ids(
                 if factors is not None:
                     raise NotImplementedError(f"stacked adapters need the decode loop: {reason}")
                 logger.debug("decoding by transformers' generate: %s", reason)
-                return by_transformers.run(model, sources, generation, batch_tokens, scored, shown.advance)
+                by_generate = batch_tokens or DECODE_TOKENS
+                return by_transformers.run(model, sources, generation, by_generate, scored, shown.advance)
             plan = Plan(model, factors, many=sum(map(len, sources)) >= MANY_TOKENS)
             stacked = factors if factors is not None and not plan.merged else None
             request = Request(sources, generation, slots, ends, scored)
-            return run(plan, request, stacked, batch_tokens, shown.advance)
+            budget = batch_tokens or _budget(plan, stacked)
+            return run(plan, request, stacked, budget, shown.advance)
     finally:
         model.train(was_training)
 
@@ -104,6 +110,13 @@ def why_not(model: PreTrainedModel, generation: Generation | None = None) -> str
     from peftsum.decoding import by_transformers, plan
 
     return plan.why_not(model) or (by_transformers.reason_for(model, generation) if generation is not None else None)
+
+
+def _budget(plan: Plan, stacked: StackedFactors | None) -> int:
+    """Return how many source positions go side by side where the caller does not say."""
+    if stacked is None or stacked.adapters == 1:
+        return DECODE_TOKENS
+    return max(DECODE_TOKENS, min(MIXED_TOKENS, MIXED_BYTES // plan.position_bytes))
 
 
 @contextmanager

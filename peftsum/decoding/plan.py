@@ -135,6 +135,12 @@ class Plan:
         """Attention heads and the width of one."""
         return self.config.num_heads, self.config.d_kv
 
+    @property
+    def position_bytes(self) -> int:
+        """Bytes of the decoder's keys and values of one source position."""
+        heads, width = self.heads
+        return 2 * len(self.decoder) * heads * width * self.dtype.itemsize
+
     def logits(self, states: torch.Tensor, rows: Any) -> torch.Tensor:
         """Return (rows, vocabulary) in fp32 from the decoder's last states, (rows, d_model)."""
         normed = self.decoder_norm(states)
