@@ -17,6 +17,7 @@ from torch.nn import functional
 from peftsum.bank import RowGroups, SharedInput
 from peftsum.engine.projection import factor_of
 
+FEW_ROWS = 3  # up to which W xᵀ is faster than x Wᵀ
 MERGE_POSITIONS = 256  # of one adapter from which forming W + s·BA for a batch costs less than the update beside it
 
 
@@ -242,11 +243,17 @@ class Projection:
 
 
 def _linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return x Wᵀ, of many positions in fp32 by oneDNN: torch asks MKL, which leaves AVX-512 of an AMD unused."""
-    if x.dtype == torch.float32 and x.shape[:-1].numel() >= MERGE_POSITIONS and can_pack(x.device):
-        y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-        return y
-    return functional.linear(x, weight)
+    """Return x Wᵀ, in fp32 on a CPU not as torch does it, by MKL, which leaves AVX-512 of an AMD unused.
+
+    Of one to three rows it reads W at 7 to 13 GB/s as x Wᵀ, and at 17 to 30 as W xᵀ of two or more (Zen 4).
+    """
+    if x.dtype != torch.float32 or not can_pack(x.device):
+        return functional.linear(x, weight)
+    if x.dim() == 2 and len(x) <= FEW_ROWS:
+        columns = (torch.cat([x, x]) if len(x) == 1 else x).t()
+        return torch.mm(weight, columns)[:, : len(x)].t().contiguous()
+    y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    return y
 
 
 def _fused(x: torch.Tensor, other: torch.Tensor, weight: torch.Tensor, kind: str) -> torch.Tensor:
