@@ -18,6 +18,7 @@ from peftsum.bank import RowGroups, SharedInput
 from peftsum.engine.projection import factor_of
 
 FEW_ROWS = 3  # up to which W xᵀ is faster than x Wᵀ
+LARGE = 1 << 17  # weights of a layer from which that is faster than oneDNN in its own order, too
 MERGE_POSITIONS = 256  # of one adapter from which forming W + s·BA for a batch costs less than the update beside it
 
 
@@ -193,13 +194,22 @@ class Projection:
         return _fused(x, gate, weights[1], "mul")
 
     def _base(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        if self._packed:
+        if self._packed and not self._few(x):
             x = x.to(self._dtype)
             outs = [torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], "") for w in self._packed]
             return torch.split(outs[0], self._widths, dim=-1) if len(outs) < len(self.parts) else tuple(outs)
         return tuple(
             part.module(x) if part.weight is None else _linear(x.to(part.weight.dtype), part.weight)
             for part in self.parts
+        )
+
+    def _few(self, x: torch.Tensor) -> bool:
+        """Tell whether rows are so few that the weights as they came are read faster than those in oneDNN's order."""
+        return (
+            x.dim() == 2
+            and len(x) < FEW_ROWS
+            and self._dtype == torch.float32
+            and all(part.weight is not None and part.weight.numel() > LARGE for part in self.parts)
         )
 
     def _fusable(self, x: torch.Tensor, rows: RowGroups | None) -> bool:
