@@ -119,11 +119,12 @@ def test_a_mix_goes_side_by_side_in_greater_numbers_where_the_caches_are_small(
     assert max(side_by_side) == rows
 
 
-@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("way", ["beside", "merged", "packed"])
 def test_one_adapter_of_the_bank_equals_peft(
-    many: bool, folders: dict[str, Path], net: Any, byte_base: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, folders: dict[str, Path], net: Any, byte_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "MANY_TOKENS", 0 if many else 10**9)
+    monkeypatch.setattr(loop, "MANY_TOKENS", 0 if way == "packed" else 10**9)
+    monkeypatch.setattr(plan, "MERGE_BYTES", 1 << 30 if way == "merged" else 0)
     bank = AdapterBank(CPU)
     for name in ("thin", "wide"):
         bank.add(name, read(folders[name], net))

@@ -107,7 +107,7 @@ def test_the_structure_of_older_t5_is_run_too() -> None:
         assert ids(decode_ids(older, sources, generation)) == reference(older, sources, generation)
 
 
-@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("way", ["beside", "merged", "packed"])
 @pytest.mark.parametrize(
     "config",
     [
@@ -119,9 +119,10 @@ def test_the_structure_of_older_t5_is_run_too() -> None:
     ids=["lora", "rslora", "dora", "ia3"],
 )
 def test_an_active_adapter_is_run_whatever_its_kind(
-    config: Any, many: bool, byte_base: Path, monkeypatch: pytest.MonkeyPatch
+    config: Any, way: str, byte_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "MANY_TOKENS", 0 if many else 10**9)
+    monkeypatch.setattr(loop, "MANY_TOKENS", 0 if way == "packed" else 10**9)
+    monkeypatch.setattr(plan, "MERGE_BYTES", 1 << 30 if way == "merged" else 0)
     base = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu")
     net = _eager_to_end(base.model)
     sources = dialogues(9, 8)

@@ -54,7 +54,7 @@ def active_part(module: nn.Module, *, merge: bool) -> Part:
 
     Args:
         module: the layer.
-        merge: form W + s·BA, which a call of many rows saves more than it costs.
+        merge: form W + s·BA, which saves a call more than it costs.
     """
     if getattr(module, "disable_adapters", False) and hasattr(module, "base_layer"):
         return plain_part(module, None)

@@ -18,6 +18,7 @@ from peftsum.decoding.linear import Part, Projection, Room, active_part, can_pac
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+MERGE_BYTES = 512 << 20  # of layers of which one adapter is merged for a few dialogues, too: Flan-T5-small, not -base
 PACK_BYTES = 2 << 30  # most memory for weights in oneDNN's order: beyond Flan-T5-base it is worth more elsewhere
 
 
@@ -99,13 +100,15 @@ class Plan:
     Args:
         model: a ``T5ForConditionalGeneration``, perhaps inside a ``PeftModel``.
         factors: stacked adapters, of which each row has its own; None takes the adapter that is active on the model.
-        many: the call has work enough that merging and packing weights save more than they cost.
+        many: the call has work enough that packing weights, and merging large ones, saves more than it costs.
     """
 
     def __init__(self, model: PreTrainedModel, factors: StackedFactors | None = None, *, many: bool = False) -> None:
         net = t5_of(model)
-        self._factors, self._merge, self._room = factors, many, Room()
-        self.merged = many and factors is not None and factors.adapters == 1 and _norm_dtype(net) == torch.float32
+        self._factors, self._room = factors, Room()
+        self._merge = many or _layer_bytes(net) <= MERGE_BYTES
+        alone = factors is not None and factors.adapters == 1
+        self.merged = self._merge and alone and _norm_dtype(net) == torch.float32
         """True where the one stacked adapter is in the weights, so that rows need none."""
         self.config = net.config
         self.embed: nn.Module = net.decoder.embed_tokens
@@ -223,6 +226,10 @@ def why_not(model: Any) -> str | None:
     if len({p.device for p in net.parameters()}) > 1:
         return "it lies on several devices"
     return None
+
+
+def _layer_bytes(net: Any) -> int:
+    return sum(p.nbytes for part in (net.encoder, net.decoder) for p in part.block.parameters())
 
 
 def _norm_dtype(net: Any) -> torch.dtype:
