@@ -100,7 +100,8 @@ class Plan:
     Args:
         model: a ``T5ForConditionalGeneration``, perhaps inside a ``PeftModel``.
         factors: stacked adapters, of which each row has its own; None takes the adapter that is active on the model.
-        many: the call has work enough that packing weights, and merging large ones, saves more than it costs.
+        many: the call has work enough that packing weights, and merging large ones, saves more than it costs; small
+            ones are merged for any call, and in bf16 packed, too.
     """
 
     def __init__(self, model: PreTrainedModel, factors: StackedFactors | None = None, *, many: bool = False) -> None:
@@ -128,7 +129,8 @@ class Plan:
         """Counts the times that stacked adapters moved to other memory."""
         self.recordable: bool = all(part.weight is not None for p in self._projections() for part in p.parts)
         """Every layer is known to be nothing but products; a module's own way, as that of int8, may ask the device."""
-        if many and can_pack(self.device) and sum(p.weight_bytes for p in self._projections()) <= PACK_BYTES:
+        pays = many or (self._merge and self.dtype == torch.bfloat16)  # few rows of fp32 are fast as they are
+        if pays and can_pack(self.device) and sum(p.weight_bytes for p in self._projections()) <= PACK_BYTES:
             apart = [layer.feed_forward.inputs for layer in self.encoder]  # many rows at once: worth fusing
             for projection in self._projections():
                 projection.pack(apart=projection in apart)
