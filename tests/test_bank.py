@@ -124,7 +124,7 @@ def test_one_adapter_of_the_bank_equals_peft(
     way: str, folders: dict[str, Path], net: Any, byte_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "MANY_TOKENS", 0 if way == "packed" else 10**9)
-    monkeypatch.setattr(plan, "MERGE_BYTES", 1 << 30 if way == "merged" else 0)
+    monkeypatch.setattr(plan, "SMALL_WEIGHTS", 1 << 30 if way == "merged" else 0)
     bank = AdapterBank(CPU)
     for name in ("thin", "wide"):
         bank.add(name, read(folders[name], net))

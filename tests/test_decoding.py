@@ -122,7 +122,7 @@ def test_an_active_adapter_is_run_whatever_its_kind(
     config: Any, way: str, byte_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "MANY_TOKENS", 0 if way == "packed" else 10**9)
-    monkeypatch.setattr(plan, "MERGE_BYTES", 1 << 30 if way == "merged" else 0)
+    monkeypatch.setattr(plan, "SMALL_WEIGHTS", 1 << 30 if way == "merged" else 0)
     base = load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu")
     net = _eager_to_end(base.model)
     sources = dialogues(9, 8)

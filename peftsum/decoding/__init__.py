@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 DECODE_TOKENS = 8192  # source positions a batch; decoding keeps no gradients, so four times a training batch is safe
 MIXED_TOKENS = 16_384  # of several adapters: their factors are read in every step, of many rows as of few
-MIXED_BYTES = 512 << 20  # most that the sources' keys and values may take for that
+MIXED_BYTES = 512 << 20  # of the sources' keys and values: a mix gets more than DECODE_TOKENS only up to that
 
 
 def decode(

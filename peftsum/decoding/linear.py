@@ -17,8 +17,8 @@ from torch.nn import functional
 from peftsum.bank import RowGroups, SharedInput
 from peftsum.engine.projection import factor_of
 
-FEW_ROWS = 3  # up to which W xᵀ is faster than x Wᵀ
-LARGE = 1 << 17  # weights of a layer from which that is faster than oneDNN in its own order, too
+FEW_ROWS = 3  # up to which W xᵀ is faster than x Wᵀ of weights as they came
+LARGE = 1 << 17  # weights of a layer above which, of fewer rows, it is faster than oneDNN in its own order, too
 MERGE_POSITIONS = 256  # of one adapter from which forming W + s·BA for a batch costs less than the update beside it
 
 
@@ -64,7 +64,8 @@ def active_part(module: nn.Module, *, merge: bool) -> Part:
     if factor.down is None or factor.up is None:
         return Part(module, factor.weight)
     if merge and factor.weight.dtype == torch.float32:
-        return Part(module, torch.addmm(factor.weight, factor.up, factor.down, alpha=factor.strength))
+        up, down = factor.up.float(), factor.down.float()
+        return Part(module, torch.addmm(factor.weight, up, down, alpha=factor.strength))
     dtype = factor.weight.dtype
     return Part(module, factor.weight, factor.down.to(dtype), (factor.up.t() * factor.strength).to(dtype))
 
@@ -174,7 +175,7 @@ class Projection:
             x: (…, in).
             rows: as in a call.
         """
-        if self._fusable(x, rows):
+        if self._fusable(x, rows) and not self._few(x):
             return _fused(x, states, self._weights(rows)[0], "add")
         return states + self(x, rows)[0]
 
@@ -214,7 +215,9 @@ class Projection:
 
     def _fusable(self, x: torch.Tensor, rows: RowGroups | None) -> bool:
         """Tell whether the layers are nothing but weights in oneDNN's order, or merged for this call, in fp32."""
-        if not self._packed or self._dtype != torch.float32 or any(part.down is not None for part in self.parts):
+        if not self._packed or not self._dtype == x.dtype == torch.float32:
+            return False
+        if any(part.down is not None for part in self.parts):
             return False
         return rows is None or self.update is None or self._merges(x, rows)
 
@@ -223,6 +226,7 @@ class Projection:
         return (
             rows.only is not None
             and self.update is not None
+            and x.dtype == torch.float32
             and x.dim() == 3
             and x.shape[0] * x.shape[1] >= MERGE_POSITIONS
             and x.device.type == "cpu"

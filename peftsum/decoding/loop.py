@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RESHAPE_RATIO = 0.75  # of the longest source in progress or next to what the caches are made for: below, more rows fit
 MOST_ROWS = 256  # side by side: the caches of the summaries themselves grow with them
 REFILL_SHARE = 0.25  # of the rows must be free before more dialogues are encoded, for it takes some at once
-MANY_TOKENS = 4096  # source positions from which merging and packing weights pay for themselves
+MANY_TOKENS = 4096  # source positions from which packing weights, and merging large ones, pays
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from peftsum.decoding.linear import Part, Projection, Room, active_part, can_pac
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MERGE_BYTES = 512 << 20  # of layers of which one adapter is merged for a few dialogues, too: Flan-T5-small, not -base
+SMALL_WEIGHTS = 64 << 20  # in the layers of a base for which a few dialogues are work enough: Flan-T5-small, not -base
 PACK_BYTES = 2 << 30  # most memory for weights in oneDNN's order: beyond Flan-T5-base it is worth more elsewhere
 
 
@@ -107,7 +107,8 @@ class Plan:
     def __init__(self, model: PreTrainedModel, factors: StackedFactors | None = None, *, many: bool = False) -> None:
         net = t5_of(model)
         self._factors, self._room = factors, Room()
-        self._merge = many or _layer_bytes(net) <= MERGE_BYTES
+        small = sum(p.numel() for part in (net.encoder, net.decoder) for p in part.block.parameters()) <= SMALL_WEIGHTS
+        self._merge = many or small
         alone = factors is not None and factors.adapters == 1
         self.merged = self._merge and alone and _norm_dtype(net) == torch.float32
         """True where the one stacked adapter is in the weights, so that rows need none."""
@@ -129,7 +130,7 @@ class Plan:
         """Counts the times that stacked adapters moved to other memory."""
         self.recordable: bool = all(part.weight is not None for p in self._projections() for part in p.parts)
         """Every layer is known to be nothing but products; a module's own way, as that of int8, may ask the device."""
-        pays = many or (self._merge and self.dtype == torch.bfloat16)  # few rows of fp32 are fast as they are
+        pays = many or (small and self.dtype == torch.bfloat16)  # few rows of fp32 are fast as they are
         if pays and can_pack(self.device) and sum(p.weight_bytes for p in self._projections()) <= PACK_BYTES:
             apart = [layer.feed_forward.inputs for layer in self.encoder]  # many rows at once: worth fusing
             for projection in self._projections():
@@ -228,10 +229,6 @@ def why_not(model: Any) -> str | None:
     if len({p.device for p in net.parameters()}) > 1:
         return "it lies on several devices"
     return None
-
-
-def _layer_bytes(net: Any) -> int:
-    return sum(p.nbytes for part in (net.encoder, net.decoder) for p in part.block.parameters())
 
 
 def _norm_dtype(net: Any) -> torch.dtype:
