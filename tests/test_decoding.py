@@ -137,6 +137,19 @@ def test_an_active_adapter_is_run_whatever_its_kind(
         assert ids(decode_ids(tuned, sources, Generation(max_new_tokens=10))) == bare
 
 
+def test_an_adapter_of_lower_precision_than_its_base_is_merged(byte_base: Path) -> None:
+    net = _eager_to_end(load_base(Model(base=str(byte_base), precision="fp32"), frozen=True, device="cpu").model)
+    config = LoraConfig(r=4, lora_alpha=24, target_modules="all-linear", init_lora_weights=False)
+    tuned = get_peft_model(net, config).eval()
+    factors = [p for name, p in tuned.named_parameters() if "lora_" in name]
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):  # the same numbers in both
+        for factor in factors:
+            factor.data = factor.data.to(dtype)
+        found.append(ids(decode_ids(tuned, dialogues(5, 8), Generation(max_new_tokens=10))))
+    assert found[0] == found[1]
+
+
 def test_attention_source_by_source_is_that_of_a_masked_batch(model: Any) -> None:
     """GPUs take the one way, CPUs the other."""
     sources = dialogues(7, 12)

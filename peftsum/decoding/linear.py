@@ -93,12 +93,12 @@ class Room:
     """
 
     def __init__(self) -> None:
-        self._held = torch.empty(0)
+        self._held = torch.empty(0, dtype=torch.float32, device="cpu")  # whatever the caller's defaults are
 
     def take(self, rows: int, columns: int) -> torch.Tensor:
         """Return (rows, columns) in fp32, with whatever is in there; what was taken before is lost."""
         if rows * columns > self._held.numel():
-            self._held = torch.empty(rows * columns)
+            self._held = self._held.new_empty(rows * columns)
         return self._held[: rows * columns].view(rows, columns)
 
 
